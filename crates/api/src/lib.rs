@@ -1,0 +1,25 @@
+//! Kubernetes objects that decide pod traffic, as podgate uses them.
+//!
+//! ```text
+//! files | stdin | API server  ->  reader  ->  Object (defaults applied, validated)  ->  policy engine
+//!                                        \->  Diagnostic (file, line, column, field, what to write)
+//! ```
+//!
+//! Objects are *total*: API-server defaults are applied once, here, so that no later code meets an
+//! `Option` that means "defaulted". Each object, rule and peer remembers where it was written.
+//!
+//! Absent on purpose: I/O beyond the readers, and any decision about traffic.
+
+mod cluster;
+mod diagnostic;
+mod meta;
+mod network_policy;
+mod selector;
+mod workload;
+
+pub use cluster::{ExternalTrafficPolicy, Namespace, Node, Service, ServicePort, ServiceType, TargetPort};
+pub use diagnostic::{Diagnostic, Severity};
+pub use meta::{Labels, Meta, NAMESPACE_NAME_LABEL, Object, ObjectKey, Source};
+pub use network_policy::{IpBlock, NetworkPolicy, Peer, PodPeer, PolicyPort, PortMatch, Protocol, Rule};
+pub use selector::{LabelSelector, Operator, Requirement};
+pub use workload::{ContainerPort, Owner, Pod, PodPhase, PodTemplate, Workload, WorkloadKind};

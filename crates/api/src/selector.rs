@@ -1,0 +1,89 @@
+//! Label selectors (`metav1.LabelSelector`), normalised.
+
+use crate::Labels;
+
+/// A label selector: all requirements must hold; without requirements it selects everything.
+///
+/// `matchLabels` entries are `In` requirements with one value. Requirements are sorted and without
+/// duplicates, so that equal selectors compare equal however they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LabelSelector {
+    requirements: Vec<Requirement>,
+    invalid: bool,
+}
+
+/// One requirement on one label key (`metav1.LabelSelectorRequirement`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// How the label's value is compared.
+    pub operator: Operator,
+    /// Sorted values; empty for `Exists` and `DoesNotExist`.
+    pub values: Vec<String>,
+}
+
+/// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operator {
+    /// The label is present with one of the values.
+    In,
+    /// The label is absent, or its value is none of the values.
+    NotIn,
+    /// The label is present.
+    Exists,
+    /// The label is absent.
+    DoesNotExist,
+}
+
+impl LabelSelector {
+    /// The selector with these requirements.
+    pub fn new(mut requirements: Vec<Requirement>) -> Self {
+        for requirement in &mut requirements {
+            requirement.values.sort();
+            requirement.values.dedup();
+        }
+        requirements.sort();
+        requirements.dedup();
+        LabelSelector { requirements, invalid: false }
+    }
+
+    /// A selector that could not be read. It must fail closed: as a subject it selects every pod, as
+    /// the peer of an allow rule it matches nothing.
+    pub fn invalid() -> Self {
+        LabelSelector { requirements: Vec::new(), invalid: true }
+    }
+
+    /// Whether the selector could not be read, see [`LabelSelector::invalid`].
+    pub fn is_invalid(&self) -> bool {
+        self.invalid
+    }
+
+    /// Whether the selector is valid and selects everything.
+    pub fn is_everything(&self) -> bool {
+        !self.invalid && self.requirements.is_empty()
+    }
+
+    /// The requirements, sorted.
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.requirements
+    }
+
+    /// Whether a valid selector selects these labels; `false` for an invalid one.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        !self.invalid && self.requirements.iter().all(|r| r.matches(labels.get(&r.key).map(String::as_str)))
+    }
+}
+
+impl Requirement {
+    /// Whether the requirement holds for a label with this value, or for its absence.
+    pub fn matches(&self, value: Option<&str>) -> bool {
+        let listed = |value: &str| self.values.iter().any(|v| v == value);
+        match self.operator {
+            Operator::In => value.is_some_and(listed),
+            Operator::NotIn => !value.is_some_and(listed),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+        }
+    }
+}
