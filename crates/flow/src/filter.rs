@@ -1,0 +1,78 @@
+//! Which records a reader wants.
+
+use podgate_policy::Verdict;
+
+use crate::{FlowRecord, Party};
+
+/// A choice of records; empty: all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Denied ones only.
+    pub denied: bool,
+    /// Records with one of these at either end: `namespace/pod`, `namespace/`, or a pod's, owner's or
+    /// node's name.
+    pub pods: Vec<String>,
+}
+
+impl Filter {
+    /// Whether the record is wanted.
+    pub fn accepts(&self, record: &FlowRecord) -> bool {
+        if self.denied && record.verdict == Verdict::Allowed {
+            return false;
+        }
+        self.pods.is_empty()
+            || self.pods.iter().any(|name| {
+                names_party(name, &record.source.party) || names_party(name, &record.destination.party)
+            })
+    }
+}
+
+/// Whether a name as a person writes it means this party.
+fn names_party(name: &str, party: &Party) -> bool {
+    match party {
+        Party::Pod { namespace, pod, owner, .. } => {
+            let bare = match name.split_once('/') {
+                Some((wanted, _)) if wanted != namespace => return false,
+                Some((_, "")) => return true,
+                Some((_, bare)) => bare,
+                None => name,
+            };
+            bare == pod || owner.as_ref().is_some_and(|owner| owner.name == bare)
+        }
+        Party::Node { node } => name == node,
+        Party::Outside { name: given } => given.as_deref().unwrap_or("outside") == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OwnerName;
+
+    #[test]
+    fn names_mean_pods_owners_namespaces_nodes_and_the_outside() {
+        let pod = Party::Pod {
+            namespace: "shop".into(),
+            pod: "web-0".into(),
+            owner: Some(OwnerName { kind: "Deployment".into(), name: "web".into() }),
+            node: None,
+        };
+        let node = Party::Node { node: "node-1".into() };
+        let outside = Party::Outside { name: None };
+        for (name, is_pod, is_node, is_outside) in [
+            ("web-0", true, false, false),
+            ("web", true, false, false),
+            ("shop/web", true, false, false),
+            ("shop/web-0", true, false, false),
+            ("shop/", true, false, false),
+            ("other/web", false, false, false),
+            ("we", false, false, false),
+            ("node-1", false, true, false),
+            ("outside", false, false, true),
+        ] {
+            assert_eq!(names_party(name, &pod), is_pod, "{name} and the pod");
+            assert_eq!(names_party(name, &node), is_node, "{name} and the node");
+            assert_eq!(names_party(name, &outside), is_outside, "{name} and the outside");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The flow record: the one form in which connections reach people, files and other tools.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use podgate_policy::{Decider, PolicyRef, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// One connection with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    /// When its first packet was judged.
+    pub time: Timestamp,
+    /// The node that reported it; the one that denied it, when one did.
+    pub node: String,
+    /// Denied as soon as one direction denies.
+    pub verdict: Verdict,
+    /// `TCP`, `UDP`, `SCTP`, `ICMP`, `ICMPv6`, or the IANA number as text.
+    pub protocol: String,
+    /// Who opened the connection.
+    pub source: Endpoint,
+    /// Who was reached, after Service translation.
+    pub destination: Endpoint,
+    /// The Service that the client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// The source's policies; absent where the source has none to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Decision>,
+    /// The destination's policies; absent where it has none, or was never reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Decision>,
+    /// An established connection that a policy change cut.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cut: bool,
+    /// Like events that the kernel counted rather than reported since the last one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suppressed: u64,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Address.
+    pub ip: IpAddr,
+    /// Port; 0 for protocols without ports.
+    pub port: u16,
+    /// Whose address it is.
+    #[serde(flatten)]
+    pub party: Party,
+}
+
+/// Whose address an address is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Party {
+    /// A pod.
+    Pod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        pod: String,
+        /// The workload that made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<OwnerName>,
+        /// The node it runs on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
+    },
+    /// A node.
+    Node {
+        /// Its name.
+        node: String,
+    },
+    /// Neither pod nor node.
+    Outside {
+        /// A name, where one was given to the address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+}
+
+/// A workload by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OwnerName {
+    /// Kind, such as `Deployment`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServiceName {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// The port that was asked for: the Service's or the node port.
+    pub port: u16,
+}
+
+/// What one direction decided, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Allowed or denied.
+    pub verdict: Verdict,
+    /// Why.
+    #[serde(flatten)]
+    pub reason: Reason,
+}
+
+/// Why a direction allowed or denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Reason {
+    /// A rule.
+    Rule {
+        /// The policy it belongs to.
+        policy: PolicyRef,
+        /// `ingress` or `egress`: the list it is in.
+        list: podgate_policy::Direction,
+        /// Its 0-based place in the list.
+        rule: u32,
+        /// `file:line:column` of the rule.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        written: String,
+    },
+    /// No rule allows it, and these policies isolate the pod.
+    Isolated {
+        /// Every policy that isolates it in this direction.
+        policies: Vec<PolicyRef>,
+    },
+    /// No policy isolates the pod in this direction.
+    NotIsolated,
+    /// The setting that lets ICMP echo through.
+    IcmpEcho,
+    /// A pod's own node always reaches it.
+    OwnNode,
+    /// The address is in the pods' range and no known pod has it.
+    UnknownPod,
+    /// The packet's headers could not be read.
+    Unreadable,
+    /// A policy that is gone made this verdict, too long ago to be named.
+    Forgotten,
+}
+
+impl Reason {
+    /// The reason that a decider stands for.
+    pub fn of(decider: &Decider) -> Reason {
+        match decider {
+            Decider::NotIsolated => Reason::NotIsolated,
+            Decider::IcmpEcho => Reason::IcmpEcho,
+            Decider::Rule(rule) => Reason::Rule {
+                policy: rule.policy.clone(),
+                list: rule.direction,
+                rule: rule.index,
+                written: rule.source.to_string(),
+            },
+            Decider::Isolation { policies, .. } => Reason::Isolated { policies: policies.clone() },
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Rule { policy, list, rule, .. } => {
+                let list = match list {
+                    podgate_policy::Direction::Egress => "egress",
+                    podgate_policy::Direction::Ingress => "ingress",
+                };
+                write!(f, "{policy} {list}[{rule}]")
+            }
+            Reason::Isolated { policies } => {
+                f.write_str("isolated by ")?;
+                for (i, policy) in policies.iter().enumerate() {
+                    write!(f, "{}{policy}", if i > 0 { ", " } else { "" })?;
+                }
+                Ok(())
+            }
+            Reason::NotIsolated => f.write_str("not isolated"),
+            Reason::IcmpEcho => f.write_str("ICMP echo is let through"),
+            Reason::OwnNode => f.write_str("the pod's own node"),
+            Reason::UnknownPod => f.write_str("no known pod has this address"),
+            Reason::Unreadable => f.write_str("unreadable packet"),
+            Reason::Forgotten => f.write_str("a policy that is gone"),
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Party::Pod { namespace, pod, .. } => write!(f, "{namespace}/{pod}"),
+            Party::Node { node } => write!(f, "node {node}"),
+            Party::Outside { name: Some(name) } => f.write_str(name),
+            Party::Outside { name: None } => f.write_str("outside"),
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.namespace, self.name, self.port)
+    }
+}
+
+/// A protocol number's usual name, or the number as text.
+pub fn protocol_name(number: u8) -> String {
+    match number {
+        1 => "ICMP".to_owned(),
+        6 => "TCP".to_owned(),
+        17 => "UDP".to_owned(),
+        58 => "ICMPv6".to_owned(),
+        132 => "SCTP".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
