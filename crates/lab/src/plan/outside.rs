@@ -1,0 +1,128 @@
+//! The outside host's addresses: enough of them that every `ipBlock` rule can be tried.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use podgate_api::{NetworkPolicy, Object, Peer, PortMatch, Protocol};
+
+use super::{
+    FABRIC_OUTSIDE_ADDRESSES, NODE_NETWORKS, OUTSIDE_ADDRESSES, OutsidePlan, POD_NETWORKS, SERVICE_NETWORKS,
+};
+
+/// More would make a probe of everything slow without telling more.
+const MAX_ADDRESSES: usize = 32;
+
+/// Ports on which the outside always answers.
+const USUAL_PORTS: [(Protocol, u16); 5] = [
+    (Protocol::Tcp, 53),
+    (Protocol::Tcp, 80),
+    (Protocol::Tcp, 443),
+    (Protocol::Udp, 53),
+    (Protocol::Udp, 443),
+];
+
+/// More ports than this of one range say nothing new: its edges do.
+const WHOLE_RANGE: u16 = 4;
+
+/// Never addresses of a host, or used by the lab's own wiring.
+const UNUSABLE: [&str; 11] = [
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.1.1/32",
+    "224.0.0.0/3",
+    "198.51.100.0/29",
+    "::/96",
+    "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "fe80::/10",
+    "ff00::/8",
+    "2001:db8:ffff::/125",
+];
+
+pub(super) fn plan(netns: String, objects: &[Object], service_ips: &[IpAddr]) -> OutsidePlan {
+    let policies: Vec<&NetworkPolicy> = objects
+        .iter()
+        .filter_map(|o| if let Object::NetworkPolicy(policy) = o { Some(policy) } else { None })
+        .collect();
+    OutsidePlan { netns, addresses: addresses(&policies, service_ips), listen: listen(&policies) }
+}
+
+fn addresses(policies: &[&NetworkPolicy], service_ips: &[IpAddr]) -> Vec<IpAddr> {
+    let networks = POD_NETWORKS.iter().chain(&NODE_NETWORKS).chain(&SERVICE_NETWORKS).chain(&UNUSABLE);
+    let closed: Vec<IpNet> = networks.filter_map(|net| net.parse().ok()).collect();
+    let usable = |ip: &IpAddr| !closed.iter().any(|net| net.contains(ip)) && !service_ips.contains(ip);
+    let mut chosen = vec![IpAddr::V4(OUTSIDE_ADDRESSES.0), IpAddr::V6(OUTSIDE_ADDRESSES.1)];
+    let blocks = policies
+        .iter()
+        .flat_map(|p| p.ingress.iter().chain(&p.egress))
+        .flat_map(|r| r.peers.iter().flatten());
+    for peer in blocks {
+        let Peer::IpBlock(block) = peer else { continue };
+        represent(&mut chosen, &block.cidr, &block.except, &closed, &usable);
+        for (i, except) in block.except.iter().enumerate() {
+            // A hole inside a hole is already represented by the outer one, unless it stands alone.
+            let others: Vec<IpNet> =
+                block.except.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, n)| *n).collect();
+            let inner: Vec<IpNet> =
+                others.into_iter().filter(|net| except.contains(net) && net != except).collect();
+            represent(&mut chosen, except, &inner, &closed, &usable);
+        }
+    }
+    chosen.truncate(MAX_ADDRESSES);
+    chosen
+}
+
+/// Adds an address inside `net` and outside `holes`, unless one is there already.
+fn represent(
+    chosen: &mut Vec<IpAddr>,
+    net: &IpNet,
+    holes: &[IpNet],
+    closed: &[IpNet],
+    usable: &impl Fn(&IpAddr) -> bool,
+) {
+    let fits = |ip: &IpAddr| net.contains(ip) && !holes.iter().any(|hole| hole.contains(ip));
+    if chosen.iter().any(fits) {
+        return;
+    }
+    // The lowest address that fits lies at the start of the block or right behind one of its holes.
+    let near = |net: &IpNet| [10, 1, 2, 0].map(|n| add(net.network(), n));
+    let behind = |net: &IpNet| [10, 1, 2].map(|n| add(net.broadcast(), n));
+    let mut starts: Vec<IpAddr> = near(net).into_iter().flatten().collect();
+    starts.extend(holes.iter().chain(closed).flat_map(behind).flatten());
+    if let Some(ip) = starts.into_iter().find(|ip| fits(ip) && usable(ip)) {
+        chosen.push(ip);
+    }
+}
+
+fn add(ip: IpAddr, n: u8) -> Option<IpAddr> {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).checked_add(n.into()).map(|ip| IpAddr::V4(ip.into())),
+        IpAddr::V6(ip) => u128::from(ip).checked_add(n.into()).map(|ip| IpAddr::V6(ip.into())),
+    }
+}
+
+fn listen(policies: &[&NetworkPolicy]) -> Vec<(Protocol, u16)> {
+    let mut ports: Vec<(Protocol, u16)> = USUAL_PORTS.to_vec();
+    for rule in policies.iter().flat_map(|policy| &policy.egress) {
+        let to_blocks =
+            rule.peers.as_ref().is_none_or(|peers| peers.iter().any(|p| matches!(p, Peer::IpBlock(_))));
+        if !to_blocks {
+            continue;
+        }
+        for entry in rule.ports.iter().flatten() {
+            if let PortMatch::Range(first, last) = entry.port {
+                let edges =
+                    if last - first < WHOLE_RANGE { (first..=last).collect() } else { vec![first, last] };
+                ports.extend(edges.into_iter().map(|port| (entry.protocol, port)));
+            }
+        }
+    }
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+/// The fabric's own addresses can't be the outside's.
+pub(super) fn is_wiring(ip: &IpAddr) -> bool {
+    *ip == IpAddr::V4(FABRIC_OUTSIDE_ADDRESSES.0) || *ip == IpAddr::V6(FABRIC_OUTSIDE_ADDRESSES.1)
+}
