@@ -1,0 +1,16 @@
+//! Seeded clusters: the same seed makes the same objects everywhere.
+//!
+//! ```text
+//! Shape (how many of what)   -> generate()      clusters of any size, for benchmarks
+//! antrea_like(), select_all()                   the two sizes that the engine promises times for
+//! random_small(seed)                            tiny clusters full of corner cases, for tests
+//! random_events(seed, n)                        a life of such a cluster, event by event
+//! ```
+
+mod large;
+mod rng;
+mod small;
+
+pub use large::{Shape, antrea_like, antrea_like_of, select_all, select_all_of};
+pub use rng::Rng;
+pub use small::{Event, random_events, random_small};

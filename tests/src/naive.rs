@@ -1,0 +1,348 @@
+//! A second opinion on NetworkPolicy: straight loops over the objects, written from the Kubernetes API
+//! text and the project's list of cases, sharing nothing with the engine but the object types.
+//!
+//! Nothing is prepared, grouped or remembered: each question reads all objects again. Slow, and
+//! short enough to be compared with the specification line by line.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use podgate_api::{
+    LabelSelector, Labels, NAMESPACE_NAME_LABEL, NetworkPolicy, Node, Object, ObjectKey, Operator, Peer, Pod,
+    PodPhase, PolicyPort, PortMatch, Rule, Source,
+};
+
+/// All objects, by name.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// ICMP echo reaches isolated pods.
+    pub icmp_echo: bool,
+    namespaces: BTreeMap<String, Labels>,
+    nodes: BTreeMap<String, Node>,
+    pods: BTreeMap<(String, String), Pod>,
+    policies: BTreeMap<(String, String), NetworkPolicy>,
+}
+
+/// A question: may a connection between these addresses be made?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who connects.
+    pub from: IpAddr,
+    /// Who is connected to.
+    pub to: IpAddr,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Destination port; 0 for protocols without ports.
+    pub port: u16,
+}
+
+/// The answer for one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The connection may be made, as far as this direction is concerned.
+    pub allowed: bool,
+    /// What decides.
+    pub why: Why,
+}
+
+/// What decides a direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The address that policy would have to protect is no pod's.
+    NotAPod,
+    /// A pod talks to its own address.
+    Itself,
+    /// A pod and a node it runs on.
+    OwnNode,
+    /// No policy is in force for the pod in this direction.
+    NotIsolated,
+    /// The first rule that allows it.
+    Rule {
+        /// The policy's namespace.
+        namespace: String,
+        /// The policy's name.
+        name: String,
+        /// The rule's place in its list.
+        index: usize,
+        /// Where it is written.
+        source: Source,
+    },
+    /// The setting for ICMP echo.
+    IcmpEcho,
+    /// The policies (namespace, name) that are in force, none of which allows it.
+    Isolated(Vec<(String, String)>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Egress,
+    Ingress,
+}
+
+impl World {
+    /// The world that these objects make.
+    pub fn of(objects: &[Object]) -> Self {
+        let mut world = World::default();
+        for object in objects {
+            world.apply(object.clone());
+        }
+        world
+    }
+
+    /// An object is there, or has changed.
+    pub fn apply(&mut self, object: Object) {
+        let key = (object.meta().namespace.clone(), object.meta().name.clone());
+        match object {
+            Object::Namespace(o) => {
+                self.namespaces.insert(o.meta.name, o.meta.labels);
+            }
+            Object::Node(o) => {
+                self.nodes.insert(o.meta.name.clone(), o);
+            }
+            Object::Pod(o) => {
+                self.pods.insert(key, o);
+            }
+            Object::NetworkPolicy(o) => {
+                self.policies.insert(key, o);
+            }
+            Object::Service(_) | Object::Workload(_) => {}
+        }
+    }
+
+    /// An object is gone.
+    pub fn delete(&mut self, key: &ObjectKey) {
+        let name = (key.namespace.clone(), key.name.clone());
+        match key.kind {
+            "Namespace" => {
+                self.namespaces.remove(&key.name);
+            }
+            "Node" => {
+                self.nodes.remove(&key.name);
+            }
+            "Pod" => {
+                self.pods.remove(&name);
+            }
+            "NetworkPolicy" => {
+                self.policies.remove(&name);
+            }
+            _ => {}
+        }
+    }
+
+    /// The objects, as a fresh reader would get them.
+    pub fn objects(&self) -> Vec<Object> {
+        let namespaces = self.namespaces.iter().map(|(name, labels)| {
+            let mut namespace = podgate_api::Namespace::default();
+            namespace.meta.name = name.clone();
+            namespace.meta.labels = labels.clone();
+            Object::Namespace(namespace)
+        });
+        namespaces
+            .chain(self.nodes.values().cloned().map(Object::Node))
+            .chain(self.pods.values().cloned().map(Object::Pod))
+            .chain(self.policies.values().cloned().map(Object::NetworkPolicy))
+            .collect()
+    }
+
+    /// The answer for the source's egress and the destination's ingress.
+    pub fn answer(&self, question: &Question) -> (Answer, Answer) {
+        (self.side(Side::Egress, question), self.side(Side::Ingress, question))
+    }
+
+    fn side(&self, side: Side, question: &Question) -> Answer {
+        let (subject_address, other_address) = match side {
+            Side::Egress => (question.from, question.to),
+            Side::Ingress => (question.to, question.from),
+        };
+        let yes = |why| Answer { allowed: true, why };
+        let Some(subject) = self.pod_at(subject_address) else {
+            return yes(Why::NotAPod);
+        };
+        // Case 20: not seen by policy.
+        if subject_address == other_address {
+            return yes(Why::Itself);
+        }
+        // Case 19: every address of the node the pod runs on, both ways.
+        if self.own_node_has(subject, other_address) {
+            return yes(Why::OwnNode);
+        }
+        let policies: Vec<&NetworkPolicy> = self
+            .policies
+            .values()
+            .filter(|policy| in_force(policy, side) && selects(policy, subject))
+            .collect();
+        if policies.is_empty() {
+            return yes(Why::NotIsolated);
+        }
+        for policy in &policies {
+            for (index, rule) in rules(policy, side).iter().enumerate() {
+                if self.rule_allows(side, policy, rule, subject, other_address, question) {
+                    return yes(Why::Rule {
+                        namespace: policy.meta.namespace.clone(),
+                        name: policy.meta.name.clone(),
+                        index,
+                        source: rule.source.clone(),
+                    });
+                }
+            }
+        }
+        if self.icmp_echo && matches!(question.protocol, 1 | 58) {
+            return yes(Why::IcmpEcho);
+        }
+        let isolating = |p: &&NetworkPolicy| (p.meta.namespace.clone(), p.meta.name.clone());
+        Answer { allowed: false, why: Why::Isolated(policies.iter().map(isolating).collect()) }
+    }
+
+    /// Cases 6 and 27: the pod that policy sees at an address.
+    fn pod_at(&self, address: IpAddr) -> Option<&Pod> {
+        self.pods
+            .values()
+            .filter(|pod| !pod.host_network)
+            .filter(|pod| !matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed))
+            .filter(|pod| pod.ips.contains(&address))
+            .max_by_key(|pod| {
+                let runs = !matches!(pod.phase, PodPhase::Pending);
+                (runs, &pod.meta.created, &pod.meta.uid)
+            })
+    }
+
+    fn own_node_has(&self, pod: &Pod, address: IpAddr) -> bool {
+        let Some(name) = &pod.node else { return false };
+        self.nodes.get(name).is_some_and(|node| node.addresses.contains(&address))
+    }
+
+    fn rule_allows(
+        &self,
+        side: Side,
+        policy: &NetworkPolicy,
+        rule: &Rule,
+        subject: &Pod,
+        other: IpAddr,
+        question: &Question,
+    ) -> bool {
+        // Case 12: names are resolved on the destination pod.
+        let destination = match side {
+            Side::Ingress => Some(subject),
+            Side::Egress => self.pod_at(other),
+        };
+        let Some(peers) = &rule.peers else {
+            // Case 7: any source, any destination.
+            return ports_match(rule, destination, question);
+        };
+        peers.iter().any(|peer| match peer {
+            Peer::Pods(peer) => {
+                let Some(pod) = self.pod_at(other) else { return false };
+                // Case 2.
+                let namespace_fits = match &peer.namespaces {
+                    Some(selector) => fits(selector, &self.namespace_labels(&pod.meta.namespace)),
+                    None => pod.meta.namespace == policy.meta.namespace,
+                };
+                let pod_fits = match &peer.pods {
+                    Some(selector) => fits(selector, &pod.meta.labels),
+                    None => peer.namespaces.is_some(),
+                };
+                namespace_fits && pod_fits && ports_match(rule, destination, question)
+            }
+            Peer::IpBlock(block) => {
+                // Case 12: a block names addresses, and addresses have no port names.
+                let destination = match side {
+                    Side::Ingress => Some(subject),
+                    Side::Egress => None,
+                };
+                holds(&block.cidr, other)
+                    && !block.except.iter().any(|hole| holds(hole, other))
+                    && ports_match(rule, destination, question)
+            }
+        })
+    }
+
+    /// Case 3: a namespace that nobody described still has its name.
+    fn namespace_labels(&self, name: &str) -> Labels {
+        let mut labels = self.namespaces.get(name).cloned().unwrap_or_default();
+        labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
+        labels
+    }
+}
+
+fn in_force(policy: &NetworkPolicy, side: Side) -> bool {
+    match side {
+        Side::Egress => policy.egress_in_force,
+        Side::Ingress => policy.ingress_in_force,
+    }
+}
+
+fn rules(policy: &NetworkPolicy, side: Side) -> &[Rule] {
+    match side {
+        Side::Egress => &policy.egress,
+        Side::Ingress => &policy.ingress,
+    }
+}
+
+/// Case 5: an unreadable selector of subjects selects all of them.
+fn selects(policy: &NetworkPolicy, pod: &Pod) -> bool {
+    policy.meta.namespace == pod.meta.namespace
+        && (policy.pod_selector.is_invalid() || fits(&policy.pod_selector, &pod.meta.labels))
+}
+
+/// Case 1; and case 5: an unreadable selector of peers matches nothing.
+fn fits(selector: &LabelSelector, labels: &Labels) -> bool {
+    if selector.is_invalid() {
+        return false;
+    }
+    selector.requirements().iter().all(|requirement| {
+        let value = labels.get(&requirement.key);
+        match requirement.operator {
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::In => match value {
+                Some(value) => requirement.values.contains(value),
+                None => false,
+            },
+            Operator::NotIn => match value {
+                Some(value) => !requirement.values.contains(value),
+                None => true,
+            },
+        }
+    })
+}
+
+/// Cases 7, 10 to 13, 21.
+fn ports_match(rule: &Rule, destination: Option<&Pod>, question: &Question) -> bool {
+    let Some(ports) = &rule.ports else { return true };
+    ports.iter().any(|entry| port_matches(entry, destination, question))
+}
+
+fn port_matches(entry: &PolicyPort, destination: Option<&Pod>, question: &Question) -> bool {
+    if entry.protocol.number() != question.protocol {
+        return false;
+    }
+    match &entry.port {
+        PortMatch::All => true,
+        PortMatch::Range(first, last) => *first <= question.port && question.port <= *last,
+        PortMatch::Named(name) => destination.is_some_and(|pod| {
+            pod.ports.iter().any(|port| {
+                port.name == *name && port.protocol == entry.protocol && port.port == question.port
+            })
+        }),
+    }
+}
+
+/// Case 17: a block says nothing of the other family.
+fn holds(block: &IpNet, address: IpAddr) -> bool {
+    let same_prefix = |a: u128, b: u128, shift: u32| a.checked_shr(shift) == b.checked_shr(shift);
+    match (block, address) {
+        (IpNet::V4(block), IpAddr::V4(address)) => {
+            let (a, b) = (u32::from(block.addr()), u32::from(address));
+            same_prefix(a.into(), b.into(), 32 - u32::from(block.prefix_len()))
+        }
+        (IpNet::V6(block), IpAddr::V6(address)) => {
+            let shift = 128 - u32::from(block.prefix_len());
+            same_prefix(block.addr().into(), address.into(), shift)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
