@@ -12,6 +12,7 @@
 mod error;
 pub mod netns;
 pub mod plan;
+pub mod probe;
 pub mod state;
 
 pub use error::{Error, Result};
