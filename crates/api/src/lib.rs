@@ -11,14 +11,24 @@
 //! Absent on purpose: I/O beyond the readers, and any decision about traffic.
 
 mod cluster;
+mod cursor;
+mod decode;
 mod diagnostic;
+mod files;
+mod json;
+mod load;
 mod meta;
 mod network_policy;
+mod scalar;
 mod selector;
+mod split;
+mod syntax;
+mod tree;
 mod workload;
 
 pub use cluster::{ExternalTrafficPolicy, Namespace, Node, Service, ServicePort, ServiceType, TargetPort};
 pub use diagnostic::{Diagnostic, Severity};
+pub use load::{Input, LoadOptions, Loaded, load, load_text, load_with};
 pub use meta::{Labels, Meta, NAMESPACE_NAME_LABEL, Object, ObjectKey, Source};
 pub use network_policy::{IpBlock, NetworkPolicy, Peer, PodPeer, PolicyPort, PortMatch, Protocol, Rule};
 pub use selector::{LabelSelector, Operator, Requirement};

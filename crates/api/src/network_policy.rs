@@ -26,6 +26,9 @@ pub struct NetworkPolicy {
 }
 
 /// One allow rule of one direction.
+///
+/// `Some` of an empty list matches *nothing*. Valid input never gives it: it is what is left of a list
+/// whose entries could not be read, so that a rule with mistakes allows less, never more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// `from` or `to`; `None` for absent or `[]`: any peer.

@@ -1,0 +1,173 @@
+//! From a tree to objects: one file for each group of kinds.
+
+mod cluster;
+mod meta;
+mod network_policy;
+mod pod;
+mod selector;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use crate::cursor::Cursor;
+use crate::tree::shorten;
+use crate::{Object, ObjectKey, Owner, Severity, WorkloadKind};
+
+/// What one text yields.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    pub objects: Vec<Object>,
+    /// Kinds that podgate has no use for, as "apiVersion Kind".
+    pub ignored: BTreeMap<String, usize>,
+    /// ReplicaSets and Jobs that another workload made.
+    pub owners: Vec<(ObjectKey, Owner)>,
+}
+
+/// Kinds that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    Workload(WorkloadKind),
+    NetworkPolicy,
+}
+
+/// Groups of Kubernetes itself: a kind of ours in another version of these is a mistake, while the same
+/// kind in any other group is somebody else's.
+const OWN_GROUPS: [&str; 5] = ["", "apps", "batch", "extensions", "networking.k8s.io"];
+
+impl Kind {
+    const ALL: [(&'static str, Kind); 12] = [
+        ("Namespace", Kind::Namespace),
+        ("Node", Kind::Node),
+        ("Pod", Kind::Pod),
+        ("Service", Kind::Service),
+        ("NetworkPolicy", Kind::NetworkPolicy),
+        ("Deployment", Kind::Workload(WorkloadKind::Deployment)),
+        ("ReplicaSet", Kind::Workload(WorkloadKind::ReplicaSet)),
+        ("StatefulSet", Kind::Workload(WorkloadKind::StatefulSet)),
+        ("DaemonSet", Kind::Workload(WorkloadKind::DaemonSet)),
+        ("Job", Kind::Workload(WorkloadKind::Job)),
+        ("CronJob", Kind::Workload(WorkloadKind::CronJob)),
+        ("ReplicationController", Kind::Workload(WorkloadKind::ReplicationController)),
+    ];
+
+    /// The `apiVersion` that today's API servers serve.
+    fn api_version(self) -> &'static str {
+        match self {
+            Kind::NetworkPolicy => "networking.k8s.io/v1",
+            Kind::Workload(WorkloadKind::ReplicationController) => "v1",
+            Kind::Workload(WorkloadKind::Job | WorkloadKind::CronJob) => "batch/v1",
+            Kind::Workload(_) => "apps/v1",
+            _ => "v1",
+        }
+    }
+
+    /// Versions that were served once, with the release that stopped.
+    fn served_until(self, api_version: &str) -> Option<&'static str> {
+        use WorkloadKind::{CronJob, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+        match (self, api_version) {
+            (
+                Kind::Workload(Deployment | DaemonSet | ReplicaSet) | Kind::NetworkPolicy,
+                "extensions/v1beta1",
+            )
+            | (Kind::Workload(Deployment | StatefulSet), "apps/v1beta1")
+            | (Kind::Workload(Deployment | DaemonSet | ReplicaSet | StatefulSet), "apps/v1beta2") => {
+                Some("1.16")
+            }
+            (Kind::Workload(CronJob), "batch/v1beta1") => Some("1.25"),
+            (Kind::Workload(CronJob), "batch/v2alpha1") => Some("1.21"),
+            _ => None,
+        }
+    }
+}
+
+/// Reads one document, or one item of a list.
+///
+/// `implied` is the `apiVersion` and kind that a list gives to items which do not name theirs.
+pub(crate) fn document(
+    root: &Cursor<'_>,
+    default_namespace: &str,
+    implied: Option<(&str, &str)>,
+    out: &mut Decoded,
+) {
+    if !root.expect_mapping() {
+        return;
+    }
+    let read = |name: &str, implied: Option<&str>| match root.field(name) {
+        Some(field) => field.text().map(str::to_owned),
+        None if implied.is_some() => implied.map(str::to_owned),
+        None => {
+            let help = match name {
+                "kind" => "name the object's kind, as in `kind: NetworkPolicy`",
+                _ => "name the kind's version, as in `apiVersion: networking.k8s.io/v1`",
+            };
+            root.missing(Severity::Error, name, &format!("`{name}` is missing"), help);
+            None
+        }
+    };
+    let kind = read("kind", implied.map(|(_, kind)| kind));
+    let api_version = read("apiVersion", implied.map(|(version, _)| version));
+    let (Some(kind), Some(api_version)) = (kind, api_version) else { return };
+
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let ours = OWN_GROUPS.contains(&group);
+    if ours
+        && let Some(item_kind) = kind.strip_suffix("List")
+        && (item_kind.is_empty() || Kind::ALL.iter().any(|(name, _)| *name == item_kind))
+    {
+        let implied = (!item_kind.is_empty()).then_some((api_version.as_str(), item_kind));
+        if let Some(items) = root.list("items") {
+            for item in items.items() {
+                document(&item, default_namespace, implied, out);
+            }
+        }
+        return;
+    }
+    let found = Kind::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(&kind)).filter(|_| ours);
+    let Some((name, found)) = found else {
+        *out.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
+        return;
+    };
+    if *name != kind
+        && let Some(field) = root.field("kind")
+    {
+        field.error(format!("there is no kind `{}`", shorten(&kind)), format!("did you mean `{name}`?"));
+    }
+    let served = found.api_version();
+    let retired = found.served_until(&api_version);
+    if api_version != served
+        && let Some(field) = root.field("apiVersion")
+    {
+        match retired {
+            Some(release) => field.warning(
+                format!("API servers since {release} do not serve {name} in `{api_version}`"),
+                format!("write `apiVersion: {served}`"),
+            ),
+            None => field.error(
+                format!("there is no {name} in `{}`", shorten(&api_version)),
+                format!("write `apiVersion: {served}`"),
+            ),
+        }
+    }
+    let scoped = !matches!(found, Kind::Namespace | Kind::Node);
+    let Some(meta) = meta::decode(root, *found, scoped.then_some(default_namespace)) else { return };
+    let owner = meta::controller(root);
+    let object = match *found {
+        Kind::Namespace => Object::Namespace(cluster::namespace(root, meta)),
+        Kind::Node => Object::Node(cluster::node(root, meta)),
+        Kind::Service => Object::Service(cluster::service(root, meta)),
+        Kind::Pod => Object::Pod(pod::pod(root, meta, owner.clone())),
+        Kind::Workload(kind) => match workload::workload(root, meta, kind, retired.is_some()) {
+            Some(workload) => Object::Workload(workload),
+            None => return,
+        },
+        Kind::NetworkPolicy => Object::NetworkPolicy(network_policy::network_policy(root, meta)),
+    };
+    if let (Object::Workload(_), Some(owner)) = (&object, owner) {
+        out.owners.push((object.key(), owner));
+    }
+    out.objects.push(object);
+}
