@@ -1,15 +1,34 @@
 //! The podgate policy engine: the only place in the project where verdicts are made.
 //!
 //! ```text
-//! objects -> selectors (interned) -> classes of addresses -> programs (verdict tables) -> Delta
+//! objects -> predicates (each question once) -> classes of addresses -> programs (verdict tables)
+//!                                                    \-------------------> Delta, evaluate
 //! ```
+//!
+//! [`Cluster`] holds the objects. [`Cluster::commit`] compiles what changed and returns a [`Delta`]
+//! for whoever publishes the tables; [`Cluster::evaluate`] asks the same tables about one connection.
 //!
 //! Absent on purpose: async, files, sockets, clocks, Linux. Facts come in as arguments, answers go
 //! out as values.
 
+mod blocks;
+mod classes;
+mod cluster;
+mod commit;
+mod evaluate;
+mod labels;
+mod names;
+mod namespaces;
+mod paint;
+mod pods;
+mod policies;
+mod predicates;
 mod program;
+mod programs;
 mod tables;
 
+pub use cluster::{Cluster, Settings, Size};
+pub use evaluate::{Connection, Decision, Reason, Side};
 pub use program::{Program, Programs};
 pub use tables::{
     ClassId, Decider, DeciderId, Delta, Direction, Identity, Outcome, PolicyRef, PortKey, PortRange,

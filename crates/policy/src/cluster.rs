@@ -1,0 +1,480 @@
+//! The engine's state and what changes it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use podgate_api::{LabelSelector, NetworkPolicy, Node, Object, ObjectKey, Pod};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::blocks::Blocks;
+use crate::classes::Classes;
+use crate::namespaces::Namespaces;
+use crate::pods::{PodIx, Pods};
+use crate::policies::{self, CompiledPolicy, Ids};
+use crate::predicates::{NameId, NsSelId, PolicyIx, PredId, Predicates, SetId};
+use crate::program::{Program, Programs};
+use crate::programs::{Deciders, Facts, NamedPorts, ProgramKey, ProgramState};
+use crate::tables::{Decider, DeciderId, Direction, ProgramId};
+
+/// Choices that the API's text leaves open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Let ICMP and ICMPv6 echo requests through to isolated pods. Off by default: rules without ports
+    /// allow them, nothing else does.
+    pub icmp_echo: bool,
+}
+
+/// A cluster's objects, compiled to classes and programs.
+///
+/// Objects come in through [`Cluster::apply`] and [`Cluster::delete`], in any order;
+/// [`Cluster::commit`] brings the tables up to date and tells what changed in them. Between commits
+/// the tables are those of the last one.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(crate) settings: Settings,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) pods: Pods,
+    pub(crate) nodes: Nodes,
+    pub(crate) policies: Policies,
+    pub(crate) predicates: Predicates,
+    pub(crate) names: PortNames,
+    pub(crate) blocks: Blocks,
+    pub(crate) classes: Classes,
+    pub(crate) sets: SubjectSets,
+    pub(crate) programs: ProgramTable,
+    pub(crate) deciders: Deciders,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Nodes {
+    by_name: HashMap<Arc<str>, Vec<IpAddr>>,
+    by_address: FxHashMap<IpAddr, Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    pub slots: Vec<Option<Arc<CompiledPolicy>>>,
+    free: Vec<PolicyIx>,
+    by_name: HashMap<(Box<str>, Box<str>), PolicyIx>,
+    /// Replaced or deleted since the last commit; their places must not be used before its end,
+    /// because programs are found by them.
+    removed: Vec<PolicyIx>,
+    /// Subject predicates whose policies changed since the last commit.
+    pub changed_subjects: FxHashSet<PredId>,
+}
+
+/// Names of ports that policies mention, and which directions ask for them.
+#[derive(Debug, Default)]
+pub(crate) struct PortNames {
+    ids: HashMap<Box<str>, NameId>,
+    uses: FxHashMap<(NameId, u8), [u32; 2]>,
+    /// Names that came into use or went out of it since the last commit.
+    pub changed: Vec<NameId>,
+}
+
+/// Sets of pods that the same subject predicates select and whose named ports agree.
+#[derive(Debug, Default)]
+pub(crate) struct SubjectSets {
+    pub slots: Vec<Option<SubjectSet>>,
+    pub free: Vec<SetId>,
+    pub by_key: FxHashMap<Arc<SetKey>, SetId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SetKey {
+    pub subjects: Box<[PredId]>,
+    pub named: NamedPorts,
+}
+
+#[derive(Debug)]
+pub(crate) struct SubjectSet {
+    pub key: Arc<SetKey>,
+    pub pods: Vec<PodIx>,
+    pub egress: Option<ProgramId>,
+    pub ingress: Option<ProgramId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ProgramTable {
+    pub states: FxHashMap<ProgramId, ProgramState>,
+    pub by_key: FxHashMap<Arc<ProgramKey>, ProgramId>,
+    /// Programs by the port names that their egress rules ask for.
+    pub by_name: FxHashMap<(NameId, u8), Vec<ProgramId>>,
+    /// Programs that lost a use since they were last looked at.
+    pub released: Vec<ProgramId>,
+    pub last: u32,
+}
+
+impl Cluster {
+    /// A cluster without objects.
+    pub fn new(settings: Settings) -> Self {
+        Cluster {
+            settings,
+            namespaces: Namespaces::new(),
+            pods: Pods::default(),
+            nodes: Nodes::default(),
+            policies: Policies::default(),
+            predicates: Predicates::new(),
+            names: PortNames::default(),
+            blocks: Blocks::new(),
+            classes: Classes::default(),
+            sets: SubjectSets::default(),
+            programs: ProgramTable::default(),
+            deciders: Deciders::default(),
+        }
+    }
+
+    /// Adds an object, or replaces the one of the same kind, namespace and name. Services are not
+    /// policy's business, and workloads must be expanded to pods first: both are ignored.
+    pub fn apply(&mut self, object: Object) {
+        match object {
+            Object::Namespace(namespace) => {
+                self.namespaces.declare(&namespace.meta.name, namespace.meta.labels);
+            }
+            Object::Node(node) => self.nodes.apply(node),
+            Object::Pod(pod) => self.apply_pod(pod),
+            Object::NetworkPolicy(policy) => self.apply_policy(policy),
+            Object::Service(_) | Object::Workload(_) => {}
+        }
+    }
+
+    /// Removes an object; nothing happens when there is none.
+    pub fn delete(&mut self, key: &ObjectKey) {
+        match key.kind {
+            "Namespace" => self.namespaces.undeclare(&key.name),
+            "Node" => self.nodes.delete(&key.name),
+            "Pod" => self.delete_pod(&key.namespace, &key.name),
+            "NetworkPolicy" => {
+                if let Some(ix) = self.policies.unname(&key.namespace, &key.name) {
+                    self.remove_policy(ix);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_pod(&mut self, pod: Pod) {
+        let namespace = self.namespaces.mention(&pod.meta.namespace);
+        let node = pod.node.as_deref().map(|name| self.nodes.name(name));
+        match self.pods.find(namespace, &pod.meta.name) {
+            Some(ix) if self.pods.get(ix).pod == pod => {}
+            Some(ix) => self.pods.replace(ix, pod, node),
+            None => {
+                let at = self.namespaces.get(namespace).pods.len() as u32;
+                let ix = self.pods.insert(pod, namespace, at, node);
+                self.namespaces.get_mut(namespace).pods.push(ix);
+            }
+        }
+    }
+
+    fn delete_pod(&mut self, namespace: &str, name: &str) {
+        let Some(namespace) = self.namespaces.find(namespace) else { return };
+        let Some(ix) = self.pods.find(namespace, name) else { return };
+        self.leave_set(ix);
+        let state = self.pods.remove(ix);
+        for predicate in &state.named {
+            self.predicates.release(*predicate);
+        }
+        let pods = &mut self.namespaces.get_mut(namespace).pods;
+        pods.swap_remove(state.at as usize);
+        if let Some(moved) = pods.get(state.at as usize) {
+            self.pods.get_mut(*moved).at = state.at;
+        }
+        self.namespaces.unmention(namespace);
+    }
+
+    fn apply_policy(&mut self, policy: NetworkPolicy) {
+        let old = self.policies.find(&policy.meta.namespace, &policy.meta.name);
+        if let Some(ix) = old
+            && self.policies.get(ix).version == policies::version(&policy)
+        {
+            self.update_text(ix, policy);
+            return;
+        }
+        let namespace = self.namespaces.mention(&policy.meta.namespace);
+        self.namespaces.get_mut(namespace).policies += 1;
+        // The new version first: what both use stays in use.
+        let policy = Arc::new(policies::compile(policy, namespace, self));
+        self.deciders.add_policy(&policy);
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                rule.named.iter().for_each(|(name, protocol)| self.names.hold(*name, *protocol, direction));
+            }
+        }
+        let subject = policy.subject;
+        let ix = self.policies.insert(policy);
+        self.predicates.get_mut(subject).policies.push(ix);
+        self.policies.changed_subjects.insert(subject);
+        if let Some(old) = old {
+            self.remove_policy(old);
+        }
+    }
+
+    /// Takes over what a new text of a policy says beside the rules: labels, places in files.
+    fn update_text(&mut self, ix: PolicyIx, policy: NetworkPolicy) {
+        let old = self.policies.get(ix).clone();
+        if old.object == policy {
+            return;
+        }
+        let new = Arc::new(CompiledPolicy { object: policy, ..(*old).clone() });
+        self.deciders.add_policy(&new);
+        self.deciders.remove_policy(&old);
+        self.policies.slots[ix as usize] = Some(new);
+    }
+
+    fn remove_policy(&mut self, ix: PolicyIx) {
+        let policy = self.policies.get(ix).clone();
+        self.deciders.remove_policy(&policy);
+        let policies = &mut self.predicates.get_mut(policy.subject).policies;
+        policies.retain(|other| *other != ix);
+        self.policies.changed_subjects.insert(policy.subject);
+        for predicate in policy.held.iter().chain([&policy.subject]) {
+            self.predicates.release(*predicate);
+        }
+        for selector in &policy.held_namespaces {
+            self.namespaces.release_selector(*selector);
+        }
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                rule.named
+                    .iter()
+                    .for_each(|(name, protocol)| self.names.release(*name, *protocol, direction));
+            }
+        }
+        self.namespaces.get_mut(policy.namespace).policies -= 1;
+        self.namespaces.unmention(policy.namespace);
+        self.policies.removed.push(ix);
+    }
+
+    /// What a decider stands for; also told for a while after the policy is gone or changed, because
+    /// events made under it may still be on their way.
+    pub fn decider(&self, id: DeciderId) -> Option<Decider> {
+        self.deciders.get(id)
+    }
+
+    /// The number of classes, pods, programs and policies in the tables.
+    pub fn size(&self) -> Size {
+        Size {
+            classes: self.classes.len(),
+            pods: self.pods.len(),
+            programs: self.programs.states.len(),
+            policies: self.policies.by_name.len(),
+        }
+    }
+
+    /// All pods, in no particular order.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().map(|(_, state)| &state.pod)
+    }
+
+    /// All policies, in no particular order.
+    pub fn policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
+        self.policies.by_name.values().map(|ix| &self.policies.get(*ix).object)
+    }
+
+    /// The pod that owns an address.
+    pub fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
+        let owner = self.pods.addresses.get(&ip)?.owner?;
+        Some(&self.pods.get(owner).pod)
+    }
+
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
+            policies: &self.policies.slots,
+            predicates: &self.predicates,
+            classes: &self.classes,
+            icmp_echo: self.settings.icmp_echo,
+        }
+    }
+
+    /// Takes a pod out of its set of subjects.
+    pub(crate) fn leave_set(&mut self, ix: PodIx) {
+        let Some((set, at)) = self.pods.get_mut(ix).set.take() else { return };
+        let pods = &mut self.sets.get_mut(set).pods;
+        pods.swap_remove(at as usize);
+        if let Some(moved) = pods.get(at as usize).copied() {
+            self.pods.get_mut(moved).set = Some((set, at));
+        }
+        if self.sets.get(set).pods.is_empty() {
+            self.drop_set(set);
+        }
+    }
+
+    fn drop_set(&mut self, id: SetId) {
+        let Some(set) = self.sets.slots[id as usize].take() else { return };
+        for predicate in &set.key.subjects {
+            self.predicates.get_mut(*predicate).sets.retain(|known| *known != id);
+        }
+        for program in [set.egress, set.ingress].into_iter().flatten() {
+            self.programs.release(program);
+        }
+        self.sets.by_key.remove(&set.key);
+        self.sets.free.push(id);
+    }
+}
+
+/// How much the tables hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Classes of addresses.
+    pub classes: usize,
+    /// Pods, with those that take no part in policy.
+    pub pods: usize,
+    /// Programs, both directions.
+    pub programs: usize,
+    /// Policies.
+    pub policies: usize,
+}
+
+impl Programs for Cluster {
+    fn program(&self, id: ProgramId) -> Option<&Program> {
+        self.programs.states.get(&id).map(|state| &state.program)
+    }
+}
+
+impl Ids for Cluster {
+    fn predicates(&mut self) -> &mut Predicates {
+        &mut self.predicates
+    }
+
+    fn namespace_selector(&mut self, selector: &LabelSelector) -> NsSelId {
+        self.namespaces.hold_selector(selector)
+    }
+
+    fn port_name(&mut self, name: &str) -> NameId {
+        self.names.id(name)
+    }
+}
+
+impl Nodes {
+    fn apply(&mut self, node: Node) {
+        self.delete(&node.meta.name);
+        let name = self.name(&node.meta.name);
+        for ip in &node.addresses {
+            self.by_address.insert(*ip, name.clone());
+        }
+        self.by_name.insert(name, node.addresses);
+    }
+
+    fn delete(&mut self, name: &str) {
+        for ip in self.by_name.remove(name).unwrap_or_default() {
+            if self.by_address.get(&ip).is_some_and(|owner| **owner == *name) {
+                self.by_address.remove(&ip);
+            }
+        }
+    }
+
+    /// One shared copy of a node's name.
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some((name, _)) = self.by_name.get_key_value(name) {
+            return name.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.by_name.insert(name.clone(), Vec::new());
+        name
+    }
+
+    /// The node that has an address.
+    pub fn at(&self, ip: IpAddr) -> Option<&Arc<str>> {
+        self.by_address.get(&ip)
+    }
+}
+
+impl Policies {
+    pub fn get(&self, ix: PolicyIx) -> &Arc<CompiledPolicy> {
+        self.slots[ix as usize].as_ref().expect("a policy in use")
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<PolicyIx> {
+        self.by_name.get(&(namespace, name) as &dyn crate::names::NamePair).copied()
+    }
+
+    fn unname(&mut self, namespace: &str, name: &str) -> Option<PolicyIx> {
+        self.by_name.remove(&(namespace, name) as &dyn crate::names::NamePair)
+    }
+
+    fn insert(&mut self, policy: Arc<CompiledPolicy>) -> PolicyIx {
+        let ix = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as PolicyIx
+        });
+        let meta = &policy.object.meta;
+        self.by_name.insert((meta.namespace.as_str().into(), meta.name.as_str().into()), ix);
+        self.slots[ix as usize] = Some(policy);
+        ix
+    }
+
+    /// Frees the places of policies removed since the last commit.
+    pub fn bury(&mut self) {
+        for ix in self.removed.drain(..) {
+            self.slots[ix as usize] = None;
+            self.free.push(ix);
+        }
+        self.changed_subjects.clear();
+    }
+}
+
+impl PortNames {
+    fn id(&mut self, name: &str) -> NameId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = self.ids.len() as NameId;
+        self.ids.insert(name.into(), id);
+        id
+    }
+
+    fn hold(&mut self, name: NameId, protocol: u8, direction: Direction) {
+        let uses = &mut self.uses.entry((name, protocol)).or_default()[direction as usize];
+        *uses += 1;
+        if *uses == 1 {
+            self.changed.push(name);
+        }
+    }
+
+    fn release(&mut self, name: NameId, protocol: u8, direction: Direction) {
+        let Some(uses) = self.uses.get_mut(&(name, protocol)) else { return };
+        uses[direction as usize] -= 1;
+        if uses[direction as usize] == 0 {
+            self.changed.push(name);
+        }
+        if *uses == [0, 0] {
+            self.uses.remove(&(name, protocol));
+        }
+    }
+
+    /// The name's id, if some policy has ever mentioned it.
+    pub fn find(&self, name: &str) -> Option<NameId> {
+        self.ids.get(name).copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.uses.is_empty()
+    }
+
+    /// Whether rules of this direction ask for the name.
+    pub fn used(&self, name: NameId, protocol: u8, direction: Direction) -> bool {
+        self.uses.get(&(name, protocol)).is_some_and(|uses| uses[direction as usize] > 0)
+    }
+}
+
+impl SubjectSets {
+    pub fn get(&self, id: SetId) -> &SubjectSet {
+        self.slots[id as usize].as_ref().expect("a set in use")
+    }
+
+    pub fn get_mut(&mut self, id: SetId) -> &mut SubjectSet {
+        self.slots[id as usize].as_mut().expect("a set in use")
+    }
+}
+
+impl ProgramTable {
+    /// Gives up one use; the commit removes programs without uses.
+    pub fn release(&mut self, id: ProgramId) {
+        if let Some(state) = self.states.get_mut(&id) {
+            state.refs -= 1;
+            self.released.push(id);
+        }
+    }
+}

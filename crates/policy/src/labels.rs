@@ -1,0 +1,234 @@
+//! Selectors found by label instead of tried one by one.
+//!
+//! Each selector is filed under its *anchor*: one requirement that any match must meet. A set of labels
+//! then asks only for the selectors filed under labels it has.
+
+use std::hash::Hash;
+
+use hashbrown::HashMap;
+use podgate_api::{LabelSelector, Labels, Operator};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// Id of a label key, or of a key with a value, that some filed selector's anchor uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Atom(u32);
+
+/// Files selectors of several scopes (such as namespaces) and finds those that match a set of labels.
+#[derive(Debug)]
+pub(crate) struct SelectorIndex<S, T> {
+    atoms: HashMap<(Box<str>, Option<Box<str>>), (Atom, u32)>,
+    free_atoms: Vec<Atom>,
+    filed: FxHashMap<(S, Option<Atom>), SmallVec<[T; 2]>>,
+}
+
+/// Labels reduced to the atoms in use: what [`SelectorIndex::find`] asks with, once for all scopes.
+#[derive(Debug, Default)]
+pub(crate) struct Atoms(SmallVec<[Atom; 8]>);
+
+impl<S: Copy + Eq + Hash, T: Copy + PartialEq> SelectorIndex<S, T> {
+    pub(crate) fn new() -> Self {
+        SelectorIndex { atoms: HashMap::new(), free_atoms: Vec::new(), filed: FxHashMap::default() }
+    }
+
+    /// Files a valid selector; `item` comes back from [`SelectorIndex::find`] as a candidate.
+    pub(crate) fn file(&mut self, scope: S, selector: &LabelSelector, item: T) {
+        if let Anchor::Labels(anchors) = anchor(selector) {
+            for (key, value) in anchors {
+                let atom = self.hold(key, value);
+                self.filed.entry((scope, Some(atom))).or_default().push(item);
+            }
+        } else {
+            self.filed.entry((scope, None)).or_default().push(item);
+        }
+    }
+
+    /// Takes a selector out again.
+    pub(crate) fn unfile(&mut self, scope: S, selector: &LabelSelector, item: T) {
+        if let Anchor::Labels(anchors) = anchor(selector) {
+            for (key, value) in anchors {
+                if let Some(atom) = self.release(key, value) {
+                    self.remove(scope, Some(atom), item);
+                }
+            }
+        } else {
+            self.remove(scope, None, item);
+        }
+    }
+
+    fn remove(&mut self, scope: S, atom: Option<Atom>, item: T) {
+        if let Some(items) = self.filed.get_mut(&(scope, atom)) {
+            items.retain(|filed| *filed != item);
+            if items.is_empty() {
+                self.filed.remove(&(scope, atom));
+            }
+        }
+    }
+
+    fn hold(&mut self, key: &str, value: Option<&str>) -> Atom {
+        let next = self.atoms.len() as u32;
+        let free = &mut self.free_atoms;
+        let entry = self
+            .atoms
+            .entry((key.into(), value.map(Into::into)))
+            .or_insert_with(|| (free.pop().unwrap_or(Atom(next)), 0));
+        entry.1 += 1;
+        entry.0
+    }
+
+    fn release(&mut self, key: &str, value: Option<&str>) -> Option<Atom> {
+        let held = (Box::from(key), value.map(Box::from));
+        let entry = self.atoms.get_mut(&held)?;
+        entry.1 -= 1;
+        let atom = entry.0;
+        if entry.1 == 0 {
+            self.atoms.remove(&held);
+            self.free_atoms.push(atom);
+        }
+        Some(atom)
+    }
+
+    /// Reduces labels to what filed selectors are anchored on.
+    pub(crate) fn atoms(&self, labels: &Labels) -> Atoms {
+        let mut found = SmallVec::new();
+        if self.atoms.is_empty() {
+            return Atoms(found);
+        }
+        for (key, value) in labels {
+            let mut look_up = |value: Option<&str>| {
+                if let Some((atom, _)) = self.atoms.get(&(key.as_str(), value) as &dyn LabelAtom) {
+                    found.push(*atom);
+                }
+            };
+            look_up(Some(value));
+            look_up(None);
+        }
+        Atoms(found)
+    }
+
+    /// Calls `candidate` for each selector of the scope that may match; the caller checks the rest of
+    /// its requirements. A selector comes at most once: its anchors exclude each other.
+    pub(crate) fn find(&self, scope: S, atoms: &Atoms, mut candidate: impl FnMut(T)) {
+        let anchored = atoms.0.iter().map(|atom| Some(*atom));
+        for atom in anchored.chain([None]) {
+            if let Some(items) = self.filed.get(&(scope, atom)) {
+                items.iter().for_each(|item| candidate(*item));
+            }
+        }
+    }
+}
+
+/// What any set of labels that the selector matches must have: one of these labels, or nothing known.
+enum Anchor<'a> {
+    Labels(SmallVec<[(&'a str, Option<&'a str>); 2]>),
+    None,
+}
+
+fn anchor(selector: &LabelSelector) -> Anchor<'_> {
+    let mut best: Option<SmallVec<[(&str, Option<&str>); 2]>> = None;
+    for requirement in selector.requirements() {
+        let anchors: SmallVec<[_; 2]> = match requirement.operator {
+            Operator::In => {
+                requirement.values.iter().map(|v| (requirement.key.as_str(), Some(v.as_str()))).collect()
+            }
+            Operator::Exists => SmallVec::from_iter([(requirement.key.as_str(), None)]),
+            Operator::NotIn | Operator::DoesNotExist => continue,
+        };
+        // A value is rarer than a key, and one value rarer than several.
+        let rank = |a: &SmallVec<[(&str, Option<&str>); 2]>| (a.iter().any(|(_, v)| v.is_none()), a.len());
+        if best.as_ref().is_none_or(|b| rank(&anchors) < rank(b)) {
+            best = Some(anchors);
+        }
+    }
+    best.map_or(Anchor::None, Anchor::Labels)
+}
+
+/// Lets the map of owned atoms be asked with borrowed strings.
+trait LabelAtom {
+    fn parts(&self) -> (&str, Option<&str>);
+}
+
+impl LabelAtom for (Box<str>, Option<Box<str>>) {
+    fn parts(&self) -> (&str, Option<&str>) {
+        (&self.0, self.1.as_deref())
+    }
+}
+
+impl LabelAtom for (&str, Option<&str>) {
+    fn parts(&self) -> (&str, Option<&str>) {
+        *self
+    }
+}
+
+impl Hash for dyn LabelAtom + '_ {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn LabelAtom + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn LabelAtom + '_ {}
+
+impl<'a> std::borrow::Borrow<dyn LabelAtom + 'a> for (Box<str>, Option<Box<str>>) {
+    fn borrow(&self) -> &(dyn LabelAtom + 'a) {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podgate_api::Requirement;
+
+    fn selector(requirements: &[(&str, Operator, &[&str])]) -> LabelSelector {
+        LabelSelector::new(
+            requirements
+                .iter()
+                .map(|(key, operator, values)| Requirement {
+                    key: key.to_string(),
+                    operator: *operator,
+                    values: values.iter().map(|v| v.to_string()).collect(),
+                })
+                .collect(),
+        )
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn every_matching_selector_is_a_candidate_once() {
+        let selectors = [
+            selector(&[]),
+            selector(&[("app", Operator::In, &["a"])]),
+            selector(&[("app", Operator::In, &["a", "b"])]),
+            selector(&[("app", Operator::Exists, &[])]),
+            selector(&[("app", Operator::NotIn, &["a"])]),
+            selector(&[("app", Operator::DoesNotExist, &[])]),
+            selector(&[("app", Operator::Exists, &[]), ("tier", Operator::In, &["x"])]),
+        ];
+        let mut index = SelectorIndex::new();
+        for (i, s) in selectors.iter().enumerate() {
+            index.file(7u32, s, i);
+        }
+        for labels in [labels(&[]), labels(&[("app", "a")]), labels(&[("app", "b"), ("tier", "x")])] {
+            let mut found = Vec::new();
+            index.find(7, &index.atoms(&labels), |i| found.push(i));
+            for (i, s) in selectors.iter().enumerate() {
+                let times = found.iter().filter(|f| **f == i).count();
+                assert!(times <= 1, "{s:?} came {times} times");
+                assert!(times == 1 || !s.matches(&labels), "{s:?} matches {labels:?} but was not found");
+            }
+        }
+        for (i, s) in selectors.iter().enumerate() {
+            index.unfile(7u32, s, i);
+        }
+        assert!(index.atoms.is_empty() && index.filed.is_empty(), "unfiling leaves nothing behind");
+    }
+}

@@ -1,0 +1,202 @@
+//! Predicates: the yes-or-no questions that the policies in use ask about an address.
+//!
+//! A class is the list of questions that are answered with yes; nothing else about an address matters.
+
+use std::hash::Hash;
+
+use hashbrown::HashMap;
+use ipnet::IpNet;
+use podgate_api::LabelSelector;
+
+use crate::labels::{Atoms, SelectorIndex};
+use crate::tables::{ClassId, ProgramId};
+
+/// Place of a predicate in [`Predicates`].
+pub(crate) type PredId = u32;
+/// Place of a namespace.
+pub(crate) type NsId = u32;
+/// Place of a namespace selector.
+pub(crate) type NsSelId = u32;
+/// Place of a policy version.
+pub(crate) type PolicyIx = u32;
+/// Place of a set of subjects.
+pub(crate) type SetId = u32;
+/// Id of a port name that policies mention.
+pub(crate) type NameId = u32;
+
+/// "Is an address of a pod": part of the key of every pod class, so that no pod class equals one of
+/// other addresses.
+pub(crate) const IS_POD: PredId = 0;
+
+/// Where a pod selector looks for pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// One namespace.
+    Namespace(NsId),
+    /// The namespaces that a namespace selector selects.
+    Namespaces(NsSelId),
+}
+
+/// A question about an address or its pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Question {
+    /// Is it a pod's?
+    IsPod,
+    /// Does this selector select the pod, as the subject of policies?
+    Subject(Scope, LabelSelector),
+    /// Does this selector select the pod, as the peer of rules?
+    Peer(Scope, LabelSelector),
+    /// Is the address in the block and in none of its holes?
+    Block(IpNet, Box<[IpNet]>),
+    /// Does the pod call this port number of this protocol by this name?
+    NamedPort(NameId, u8, u16),
+}
+
+impl Question {
+    fn selector(&self) -> Option<(Scope, &LabelSelector)> {
+        match self {
+            Question::Subject(scope, selector) | Question::Peer(scope, selector) => Some((*scope, selector)),
+            _ => None,
+        }
+    }
+}
+
+/// A question in use, and who must hear when an answer changes.
+#[derive(Debug)]
+pub(crate) struct Predicate {
+    pub question: Question,
+    refs: u32,
+    /// Subject: the policies with this subject.
+    pub policies: Vec<PolicyIx>,
+    /// Subject: the sets of pods for which it is answered with yes.
+    pub sets: Vec<SetId>,
+    /// Peer, block, named port: the classes for which it is answered with yes.
+    pub classes: Vec<ClassId>,
+    /// Peer, block: the programs that ask it.
+    pub programs: Vec<ProgramId>,
+}
+
+/// All questions in use, each once.
+#[derive(Debug)]
+pub(crate) struct Predicates {
+    slots: Vec<Option<Predicate>>,
+    free: Vec<PredId>,
+    ids: HashMap<Question, PredId>,
+    index: SelectorIndex<Scope, PredId>,
+    /// New since the last commit.
+    pub fresh: Vec<PredId>,
+    /// Not in use any more since the last commit.
+    pub dead: Vec<PredId>,
+}
+
+impl Predicates {
+    pub fn new() -> Self {
+        let mut predicates = Predicates {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ids: HashMap::new(),
+            index: SelectorIndex::new(),
+            fresh: Vec::new(),
+            dead: Vec::new(),
+        };
+        let is_pod = predicates.hold(Question::IsPod);
+        debug_assert_eq!(is_pod, IS_POD);
+        predicates.fresh.clear();
+        predicates
+    }
+
+    pub fn get(&self, id: PredId) -> &Predicate {
+        self.slots[id as usize].as_ref().expect("a predicate id in use")
+    }
+
+    pub fn get_mut(&mut self, id: PredId) -> &mut Predicate {
+        self.slots[id as usize].as_mut().expect("a predicate id in use")
+    }
+
+    /// Whether the predicate is still in use: `false` between its last release and the commit's end.
+    pub fn in_use(&self, id: PredId) -> bool {
+        self.get(id).refs > 0
+    }
+
+    /// Takes the predicate into use, once more if it is already.
+    pub fn hold(&mut self, question: Question) -> PredId {
+        if let Some(id) = self.ids.get(&question) {
+            let id = *id;
+            let predicate = self.get_mut(id);
+            predicate.refs += 1;
+            if predicate.refs == 1 {
+                // Revived within one commit: its answers were never forgotten.
+                self.dead.retain(|dead| *dead != id);
+            }
+            return id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as PredId
+        });
+        if let Some((scope, selector)) = question.selector() {
+            self.index.file(scope, selector, id);
+        }
+        self.ids.insert(question.clone(), id);
+        self.slots[id as usize] = Some(Predicate {
+            question,
+            refs: 1,
+            policies: Vec::new(),
+            sets: Vec::new(),
+            classes: Vec::new(),
+            programs: Vec::new(),
+        });
+        self.fresh.push(id);
+        id
+    }
+
+    /// Gives up one use. The last one makes it dead; its id is free after [`Predicates::bury`].
+    pub fn release(&mut self, id: PredId) {
+        let predicate = self.get_mut(id);
+        predicate.refs -= 1;
+        if predicate.refs == 0 {
+            self.dead.push(id);
+        }
+    }
+
+    /// Forgets the dead, at the end of a commit, when nothing mentions them any more.
+    pub fn bury(&mut self) {
+        for id in std::mem::take(&mut self.dead) {
+            let Some(predicate) = self.slots[id as usize].take() else { continue };
+            self.ids.remove(&predicate.question);
+            if let Some((scope, selector)) = predicate.question.selector() {
+                self.index.unfile(scope, selector, id);
+            }
+            self.free.push(id);
+        }
+        self.fresh.clear();
+    }
+
+    /// Reduces a pod's labels to what selectors ask for.
+    pub fn atoms(&self, labels: &podgate_api::Labels) -> Atoms {
+        self.index.atoms(labels)
+    }
+
+    /// All predicates in use whose selector selects a pod with these labels in one of these scopes.
+    pub fn matching(
+        &self,
+        scopes: impl Iterator<Item = Scope>,
+        labels: &podgate_api::Labels,
+        mut found: impl FnMut(PredId, bool),
+    ) {
+        let atoms = self.atoms(labels);
+        for scope in scopes {
+            self.index.find(scope, &atoms, |id| {
+                let predicate = self.get(id);
+                if predicate.refs == 0 {
+                    return;
+                }
+                match &predicate.question {
+                    Question::Subject(_, selector) if selector.matches(labels) => found(id, true),
+                    Question::Peer(_, selector) if selector.matches(labels) => found(id, false),
+                    _ => {}
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! From compiled policies and classes to verdict tables.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::classes::Classes;
+use crate::paint::{self, KeyRange, Layer, Stroke};
+use crate::policies::{CompiledPolicy, isolation_decider, key_range, merged};
+use crate::predicates::{IS_POD, NameId, PolicyIx, PredId, Predicates, Question};
+use crate::program::Program;
+use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Verdict};
+
+/// Ports that pods call by name: name, protocol, number. Sorted.
+pub(crate) type NamedPorts = Box<[(NameId, u8, u16)]>;
+
+/// What makes a program: equal keys share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProgramKey {
+    pub direction: Direction,
+    /// The isolating policies in the order in which rules are named, by namespace and name.
+    pub policies: Box<[PolicyIx]>,
+    /// Ingress only: what the subjects call by the names that the policies use.
+    pub named: NamedPorts,
+}
+
+/// A program and how to add rows to it.
+#[derive(Debug)]
+pub(crate) struct ProgramState {
+    pub key: Arc<ProgramKey>,
+    /// Sets of subjects that use it.
+    pub refs: u32,
+    pub isolation: DeciderId,
+    pub program: Program,
+    plan: Plan,
+    /// Rows by the rules that make them, see [`Plan::signature`].
+    pool: FxHashMap<Box<[u32]>, u32>,
+}
+
+/// A program's rules, sorted by what makes them match. Numbers are places in `rules`.
+#[derive(Debug, Default)]
+struct Plan {
+    /// In the order in which they are asked: policy, place in that policy's compiled rules.
+    rules: Vec<(PolicyIx, u32)>,
+    /// Rules that match any address.
+    any: Vec<u32>,
+    /// Rules that match any address or any pod's.
+    any_pod: Vec<u32>,
+    /// Rules by the predicate that makes them match. Sorted.
+    by_predicate: Vec<(PredId, u32)>,
+    /// Port names that egress rules use.
+    names: Vec<(NameId, u8)>,
+}
+
+/// What programs are made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub policies: &'a [Option<Arc<CompiledPolicy>>],
+    pub predicates: &'a Predicates,
+    pub classes: &'a Classes,
+    pub icmp_echo: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub fn policy(&self, ix: PolicyIx) -> &'a CompiledPolicy {
+        self.policies[ix as usize].as_deref().expect("a policy that a program uses")
+    }
+}
+
+impl ProgramState {
+    /// Makes the program with the rows of all classes that its rules tell apart.
+    pub fn build(key: Arc<ProgramKey>, facts: Facts<'_>) -> ProgramState {
+        let plan = Plan::new(&key, facts);
+        let isolation =
+            isolation_decider(key.direction, key.policies.iter().map(|ix| &facts.policy(*ix).object));
+        let maker = RowMaker { key: &key, plan: &plan, isolation, facts };
+        let default_any = maker.row(&plan.any, &[]);
+        let default_pod =
+            if plan.any == plan.any_pod { default_any.clone() } else { maker.row(&plan.any_pod, &[]) };
+        let mut program = Program::new(default_any, default_pod);
+        let mut pool = FxHashMap::default();
+        for (class, rules) in plan.matches(facts) {
+            maker.add_row(&mut program, &mut pool, class, &rules);
+        }
+        ProgramState { refs: 0, isolation, program, plan, pool, key }
+    }
+
+    /// Adds the row of a class made after the program; `false` when the default row serves it.
+    pub fn add_class(&mut self, class: ClassId, facts: Facts<'_>) -> bool {
+        let mut rules: SmallVec<[u32; 8]> = SmallVec::new();
+        for predicate in facts.classes.key(class) {
+            let first = self.plan.by_predicate.partition_point(|(p, _)| p < predicate);
+            let of_predicate = self.plan.by_predicate[first..].iter().take_while(|(p, _)| p == predicate);
+            rules.extend(of_predicate.map(|(_, rule)| *rule));
+        }
+        if rules.is_empty() && self.plan.named_ports(class, facts).is_empty() {
+            return false;
+        }
+        let maker = RowMaker { key: &self.key, plan: &self.plan, isolation: self.isolation, facts };
+        maker.add_row(&mut self.program, &mut self.pool, class, &rules);
+        true
+    }
+
+    /// The predicates whose classes need rows, each once.
+    pub fn predicates(&self) -> impl Iterator<Item = PredId> {
+        let mut last = None;
+        self.plan.by_predicate.iter().map(|(p, _)| *p).filter(move |p| last.replace(*p) != Some(*p))
+    }
+
+    /// The port names whose classes need rows.
+    pub fn names(&self) -> &[(NameId, u8)] {
+        &self.plan.names
+    }
+}
+
+impl Plan {
+    fn new(key: &ProgramKey, facts: Facts<'_>) -> Plan {
+        let mut plan = Plan::default();
+        for ix in &key.policies {
+            let rules = facts.policy(*ix).rules(key.direction).unwrap_or_default();
+            for (i, rule) in rules.iter().enumerate() {
+                let at = plan.rules.len() as u32;
+                plan.rules.push((*ix, i as u32));
+                if rule.any {
+                    plan.any.push(at);
+                }
+                if rule.any || rule.all_pods {
+                    plan.any_pod.push(at);
+                }
+                plan.by_predicate.extend(rule.peers.iter().map(|predicate| (*predicate, at)));
+                if key.direction == Direction::Egress {
+                    plan.names.extend(&rule.named);
+                }
+            }
+        }
+        plan.by_predicate.sort_unstable();
+        plan.names.sort_unstable();
+        plan.names.dedup();
+        plan
+    }
+
+    /// Every class that some rule with predicates matches, or whose port names matter, with the rules
+    /// that match it by predicate.
+    fn matches(&self, facts: Facts<'_>) -> Vec<(ClassId, SmallVec<[u32; 8]>)> {
+        let mut pairs: Vec<(ClassId, u32)> = Vec::new();
+        for (predicate, rule) in &self.by_predicate {
+            pairs.extend(facts.predicates.get(*predicate).classes.iter().map(|class| (*class, *rule)));
+        }
+        for (name, protocol) in &self.names {
+            let named = facts.classes.with_name(*name, *protocol, facts.predicates);
+            pairs.extend(named.map(|class| (class, u32::MAX)));
+        }
+        pairs.sort_unstable();
+        let mut matches: Vec<(ClassId, SmallVec<[u32; 8]>)> = Vec::new();
+        for (class, rule) in pairs {
+            match matches.last_mut() {
+                Some((last, rules)) if *last == class => rules.push(rule),
+                _ => matches.push((class, SmallVec::from_iter([rule]))),
+            }
+        }
+        for (_, rules) in &mut matches {
+            rules.retain(|rule| *rule != u32::MAX);
+        }
+        matches
+    }
+
+    /// What the class's pods call by the names that egress rules use.
+    fn named_ports(&self, class: ClassId, facts: Facts<'_>) -> SmallVec<[(NameId, u8, u16); 4]> {
+        let mut ports = SmallVec::new();
+        if self.names.is_empty() {
+            return ports;
+        }
+        for predicate in facts.classes.key(class) {
+            if let Question::NamedPort(name, protocol, number) = facts.predicates.get(*predicate).question
+                && self.names.binary_search(&(name, protocol)).is_ok()
+            {
+                ports.push((name, protocol, number));
+            }
+        }
+        ports
+    }
+}
+
+struct RowMaker<'a> {
+    key: &'a ProgramKey,
+    plan: &'a Plan,
+    isolation: DeciderId,
+    facts: Facts<'a>,
+}
+
+impl RowMaker<'_> {
+    /// Gives the class the row made by `rules` and by the rules that match its kind of address anyway.
+    fn add_row(
+        &self,
+        program: &mut Program,
+        pool: &mut FxHashMap<Box<[u32]>, u32>,
+        class: ClassId,
+        rules: &[u32],
+    ) {
+        let pod = self.facts.classes.key(class).first() == Some(&IS_POD);
+        let mut all: SmallVec<[u32; 16]> = SmallVec::from_slice(rules);
+        all.extend_from_slice(if pod { &self.plan.any_pod } else { &self.plan.any });
+        all.sort_unstable();
+        all.dedup();
+        let named = self.plan.named_ports(class, self.facts);
+        let mut signature = all.clone();
+        for (name, protocol, number) in &named {
+            signature.extend([u32::MAX, *name, u32::from(*protocol) << 16 | u32::from(*number)]);
+        }
+        let at = match pool.get(&signature[..]) {
+            Some(at) => *at,
+            None => {
+                let at = program.add_to_pool(self.row(&all, &named));
+                pool.insert(signature.into_vec().into(), at);
+                at
+            }
+        };
+        program.set_row(class, at);
+    }
+
+    /// The row that these rules make, in ascending order, with the destination's port names.
+    fn row(&self, rules: &[u32], named: &[(NameId, u8, u16)]) -> Row {
+        let named = match self.key.direction {
+            Direction::Ingress => &self.key.named,
+            Direction::Egress => named,
+        };
+        let ranges: Vec<(std::borrow::Cow<'_, [KeyRange]>, DeciderId)> = rules
+            .iter()
+            .map(|at| {
+                let (policy, rule) = self.plan.rules[*at as usize];
+                let rules = self.facts.policy(policy).rules(self.key.direction).unwrap_or_default();
+                let rule = &rules[rule as usize];
+                let ranges = if rule.named.is_empty() {
+                    (&rule.ranges[..]).into()
+                } else {
+                    let resolved = named
+                        .iter()
+                        .filter(|(name, protocol, _)| rule.named.contains(&(*name, *protocol)))
+                        .map(|(_, protocol, number)| key_range(*protocol, *number, *number));
+                    merged(rule.ranges.iter().copied().chain(resolved).collect()).into_vec().into()
+                };
+                (ranges, rule.decider)
+            })
+            .collect();
+        let mut layers: Vec<Layer<'_>> = Vec::with_capacity(ranges.len() + 1);
+        const ECHO: [KeyRange; 2] = [(1 << 16 | 8, 1 << 16 | 8), (58 << 16 | 128, 58 << 16 | 128)];
+        layers.extend(ranges.iter().map(|(ranges, decider)| {
+            (&ranges[..], Stroke::Decide(Outcome { verdict: Verdict::Allowed, decider: *decider }))
+        }));
+        if self.facts.icmp_echo {
+            let echo = Outcome { verdict: Verdict::Allowed, decider: DeciderId::ICMP_ECHO };
+            layers.push((&ECHO, Stroke::Decide(echo)));
+        }
+        paint::paint(&[layers], Outcome { verdict: Verdict::Denied, decider: self.isolation })
+    }
+}
+
+/// Names of deciders, also of those that a policy change took away a moment ago: events made under
+/// the old policy are still on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Deciders {
+    known: FxHashMap<DeciderId, Known>,
+    retired: VecDeque<DeciderId>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Rules or programs in force that use it.
+    uses: u32,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Rule(Arc<CompiledPolicy>, Direction, u32),
+    Isolation(Direction, Box<[Arc<CompiledPolicy>]>),
+}
+
+impl Deciders {
+    /// How many deciders that are out of force keep their names.
+    const RETIRED: usize = 100_000;
+
+    pub fn add_policy(&mut self, policy: &Arc<CompiledPolicy>) {
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                self.add(rule.decider, What::Rule(policy.clone(), direction, rule.index));
+            }
+        }
+    }
+
+    pub fn remove_policy(&mut self, policy: &CompiledPolicy) {
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                self.remove(rule.decider);
+            }
+        }
+    }
+
+    pub fn add_program(&mut self, program: &ProgramState, policies: &[Option<Arc<CompiledPolicy>>]) {
+        let isolating = program.key.policies.iter().filter_map(|ix| policies[*ix as usize].clone());
+        self.add(program.isolation, What::Isolation(program.key.direction, isolating.collect()));
+    }
+
+    pub fn remove_program(&mut self, program: &ProgramState) {
+        self.remove(program.isolation);
+    }
+
+    fn add(&mut self, id: DeciderId, what: What) {
+        match self.known.entry(id) {
+            Entry::Occupied(mut known) => {
+                // The newest wins: an edit that only moved a policy in its file moved its rules, too.
+                known.get_mut().what = what;
+                known.get_mut().uses += 1;
+            }
+            Entry::Vacant(place) => {
+                place.insert(Known { uses: 1, what });
+            }
+        }
+    }
+
+    fn remove(&mut self, id: DeciderId) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        known.uses -= 1;
+        if known.uses > 0 {
+            return;
+        }
+        self.retired.push_back(id);
+        if self.retired.len() > Self::RETIRED
+            && let Some(oldest) = self.retired.pop_front()
+            && self.known.get(&oldest).is_some_and(|known| known.uses == 0)
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    pub fn get(&self, id: DeciderId) -> Option<Decider> {
+        match id {
+            DeciderId::NOT_ISOLATED => return Some(Decider::NotIsolated),
+            DeciderId::ICMP_ECHO => return Some(Decider::IcmpEcho),
+            _ => {}
+        }
+        Some(match &self.known.get(&id)?.what {
+            What::Rule(policy, direction, index) => Decider::Rule(policy.rule_ref(*direction, *index)),
+            What::Isolation(direction, policies) => {
+                let mut policies: Vec<PolicyRef> =
+                    policies.iter().map(|policy| policy.policy_ref()).collect();
+                policies.sort();
+                Decider::Isolation { direction: *direction, policies }
+            }
+        })
+    }
+}
