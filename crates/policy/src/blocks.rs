@@ -61,7 +61,7 @@ impl Blocks {
     }
 
     fn hold(&mut self, net: IpNet) {
-        self.prefixes.entry(net).or_insert_with(Prefix::default).refs += 1;
+        self.prefixes.entry(net).or_default().refs += 1;
     }
 
     pub fn add(&mut self, id: PredId, cidr: IpNet, except: &[IpNet]) {

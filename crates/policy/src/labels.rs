@@ -14,10 +14,17 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Atom(u32);
 
+/// A label key, or a key with a value.
+type OwnedAtom = (Box<str>, Option<Box<str>>);
+
+/// Labels of which any match has one; more than one for `In` with several values.
+type Anchors<'a> = SmallVec<[(&'a str, Option<&'a str>); 2]>;
+
 /// Files selectors of several scopes (such as namespaces) and finds those that match a set of labels.
 #[derive(Debug)]
 pub(crate) struct SelectorIndex<S, T> {
-    atoms: HashMap<(Box<str>, Option<Box<str>>), (Atom, u32)>,
+    /// With the number of filed selectors anchored on it.
+    atoms: HashMap<OwnedAtom, (Atom, u32)>,
     free_atoms: Vec<Atom>,
     filed: FxHashMap<(S, Option<Atom>), SmallVec<[T; 2]>>,
 }
@@ -120,14 +127,14 @@ impl<S: Copy + Eq + Hash, T: Copy + PartialEq> SelectorIndex<S, T> {
 
 /// What any set of labels that the selector matches must have: one of these labels, or nothing known.
 enum Anchor<'a> {
-    Labels(SmallVec<[(&'a str, Option<&'a str>); 2]>),
+    Labels(Anchors<'a>),
     None,
 }
 
 fn anchor(selector: &LabelSelector) -> Anchor<'_> {
-    let mut best: Option<SmallVec<[(&str, Option<&str>); 2]>> = None;
+    let mut best: Option<Anchors<'_>> = None;
     for requirement in selector.requirements() {
-        let anchors: SmallVec<[_; 2]> = match requirement.operator {
+        let anchors: Anchors<'_> = match requirement.operator {
             Operator::In => {
                 requirement.values.iter().map(|v| (requirement.key.as_str(), Some(v.as_str()))).collect()
             }
@@ -135,7 +142,7 @@ fn anchor(selector: &LabelSelector) -> Anchor<'_> {
             Operator::NotIn | Operator::DoesNotExist => continue,
         };
         // A value is rarer than a key, and one value rarer than several.
-        let rank = |a: &SmallVec<[(&str, Option<&str>); 2]>| (a.iter().any(|(_, v)| v.is_none()), a.len());
+        let rank = |a: &Anchors<'_>| (a.iter().any(|(_, v)| v.is_none()), a.len());
         if best.as_ref().is_none_or(|b| rank(&anchors) < rank(b)) {
             best = Some(anchors);
         }
@@ -148,7 +155,7 @@ trait LabelAtom {
     fn parts(&self) -> (&str, Option<&str>);
 }
 
-impl LabelAtom for (Box<str>, Option<Box<str>>) {
+impl LabelAtom for OwnedAtom {
     fn parts(&self) -> (&str, Option<&str>) {
         (&self.0, self.1.as_deref())
     }
@@ -174,7 +181,7 @@ impl PartialEq for dyn LabelAtom + '_ {
 
 impl Eq for dyn LabelAtom + '_ {}
 
-impl<'a> std::borrow::Borrow<dyn LabelAtom + 'a> for (Box<str>, Option<Box<str>>) {
+impl<'a> std::borrow::Borrow<dyn LabelAtom + 'a> for OwnedAtom {
     fn borrow(&self) -> &(dyn LabelAtom + 'a) {
         self
     }

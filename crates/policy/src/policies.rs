@@ -42,6 +42,9 @@ pub(crate) struct CompiledRule {
     pub named: Box<[(NameId, u8)]>,
 }
 
+/// Sorted, disjoint key ranges, and the port names that go with them.
+type Ports = (Box<[KeyRange]>, Box<[(NameId, u8)]>);
+
 /// Where the compiler gets ids from.
 pub(crate) trait Ids {
     fn predicates(&mut self) -> &mut Predicates;
@@ -192,7 +195,7 @@ impl<I: Ids> Compiler<'_, I> {
         Pods::Selected(id)
     }
 
-    fn ports(&mut self, ports: Option<&[PolicyPort]>) -> (Box<[KeyRange]>, Box<[(NameId, u8)]>) {
+    fn ports(&mut self, ports: Option<&[PolicyPort]>) -> Ports {
         let Some(ports) = ports else { return ([ALL_KEYS].into(), [].into()) };
         let mut ranges = Vec::new();
         let mut named = Vec::new();
