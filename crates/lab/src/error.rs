@@ -29,6 +29,9 @@ pub enum Error {
     /// The manifests can't become a cluster.
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
     /// Something else that the user can do something about.
     #[error("{0}")]
     Message(String),

@@ -9,11 +9,18 @@
 //!
 //! A lab's nodes are network namespaces of their own: the host's network is never changed.
 
+mod command;
 mod error;
+pub mod interrupt;
 pub mod netns;
+pub mod network;
 pub mod plan;
 pub mod probe;
+pub mod process;
+pub mod responder;
+pub mod services;
 pub mod state;
+pub mod up;
 
 pub use error::{Error, Result};
 pub use plan::Plan;

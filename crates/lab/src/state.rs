@@ -98,11 +98,6 @@ impl Lab {
         self.file("bpf")
     }
 
-    /// Start of the names of all the lab's network namespaces.
-    pub fn netns_prefix(&self) -> String {
-        format!("pg-{}-", self.name)
-    }
-
     /// The plan in force; `None` when the lab is not up.
     ///
     /// # Errors
@@ -116,7 +111,7 @@ impl Lab {
     /// # Errors
     /// When the file can't be written.
     pub fn store_plan(&self, plan: &Plan) -> Result<()> {
-        self.write("plan.json", plan)
+        self.store("plan.json", plan)
     }
 
     /// What `up` was asked for; `None` when the lab is not up.
@@ -132,7 +127,7 @@ impl Lab {
     /// # Errors
     /// When the file can't be written.
     pub fn store_spec(&self, spec: &Spec) -> Result<()> {
-        self.write("spec.json", spec)
+        self.store("spec.json", spec)
     }
 
     /// Waits for the right to change the lab. Makes the run directory.
@@ -157,7 +152,8 @@ impl Lab {
         }
     }
 
-    fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>> {
+    /// Reads a JSON file of the run directory; `None` when there is none.
+    pub(crate) fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>> {
         let path = self.file(name);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -172,12 +168,15 @@ impl Lab {
         })
     }
 
-    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+    /// Replaces a JSON file of the run directory; readers see the old or the new one, never half of one.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(crate) fn store<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let path = self.file(name);
         let next = self.file(&format!("{name}.next"));
         let failed = |error| Error::io(format!("write {}", path.display()), error);
         let text = serde_json::to_vec_pretty(value).map_err(|e| failed(e.into()))?;
-        // Readers see the old or the new file, never half of one.
         let mut file = File::create(&next).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         fs::rename(&next, &path).map_err(failed)

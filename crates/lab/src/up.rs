@@ -1,0 +1,256 @@
+//! Bringing a lab up, changing it, taking it down.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use podgate_api::{Input, Loaded, Object};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::enforce::Client;
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::process::{self, Role};
+use crate::responder::{self, READY_FILE, Ready};
+use crate::state::{Lab, RUN_DIR, Spec};
+use crate::{interrupt, netns, network, services};
+
+/// Name of the file that the enforcement daemon makes when the first policies are in force.
+pub const ENFORCE_READY: &str = "enforce.ready";
+
+/// Says that [`netns::NETNS_DIR`] was made by a lab, so that the last one takes it away.
+const NETNS_DIR_MADE: &str = "/run/podgate/made-netns-dir";
+
+const RESPONDER_PATIENCE: Duration = Duration::from_secs(30);
+const ENFORCE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What [`up`] did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The plan in force.
+    pub plan: Plan,
+    /// The lab was up before; it was brought in line with the manifests.
+    pub was_up: bool,
+    /// What a user should know: lower-case fragments.
+    pub warnings: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Reads the manifests of a lab.
+pub fn load(spec: &Spec) -> Loaded {
+    let inputs: Vec<Input> = spec.paths.iter().map(|path| Input::Path(path.clone())).collect();
+    podgate_api::load(&inputs)
+}
+
+/// Fails unless the caller is root.
+///
+/// # Errors
+/// With what to do instead.
+pub fn require_root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::message("a lab is made of network namespaces, which need root: run the same command with sudo"))
+}
+
+/// Brings a lab up, or brings the one that is up in line with the request. What a crash left half-made is
+/// repaired. `exe` is the podgate binary that runs the lab's processes.
+///
+/// # Errors
+/// When the plan can't be made or the kernel refuses a step. A lab that was not up before is taken down again.
+pub fn up(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path) -> Result<Report> {
+    let started = Instant::now();
+    require_root()?;
+    let lock = lab.lock()?;
+    // A plan that can't be read says nothing about what is there; everything is made anew.
+    let previous = lab.plan().unwrap_or_default().filter(|plan| plan.lab == lab.name());
+    if previous.is_none() {
+        remove(lab)?;
+    }
+    let made = make(lab, spec, objects, exe, previous.as_ref());
+    let outcome = made.and_then(|plan| {
+        drop(lock);
+        let enforced = if spec.policies { enforce(lab, exe) } else { stop_enforcement(lab) };
+        enforced.map(|()| plan)
+    });
+    match outcome {
+        Ok(plan) => {
+            let warnings = warnings(lab, &plan)?;
+            Ok(Report { plan, was_up: previous.is_some(), warnings, took: started.elapsed() })
+        }
+        Err(error) => {
+            if previous.is_none() {
+                down(lab)?;
+            }
+            // What was killed by the same Ctrl-C has its own error, which would only confuse.
+            if interrupt::requested() { Err(Error::Interrupted) } else { Err(error) }
+        }
+    }
+}
+
+/// Brings the network, the Services and the responder of a lab that is up in line with a new plan, and
+/// stores it. The plan in force is read from the run directory.
+///
+/// # Errors
+/// When the kernel refuses a step; calling again repairs.
+pub fn apply(lab: &Lab, new: &Plan) -> Result<()> {
+    let _lock = lab.lock()?;
+    let old = lab.plan()?;
+    change(lab, old.as_ref(), new)?;
+    wait_for_responder(lab)
+}
+
+fn make(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path, previous: Option<&Plan>) -> Result<Plan> {
+    let plan = Plan::new(lab.name(), objects, spec.nodes, previous)?;
+    if plan.pods.is_empty() {
+        return Err(Error::message("the manifests make no pods, so there is nothing to bring up"));
+    }
+    if netns::prepare_dir()? {
+        fs::write(NETNS_DIR_MADE, "").map_err(|e| Error::io(format!("write {NETNS_DIR_MADE}"), e))?;
+    }
+    lab.store("spec.json", spec)?;
+    change(lab, previous, &plan)?;
+    if process::find(lab, Role::Responder).unwrap_or_default().is_none() {
+        // Without a pid file that can be read, an earlier one may still run.
+        process::stop(lab, Role::Responder)?;
+        let _ = fs::remove_file(lab.file(READY_FILE));
+        process::start(lab, Role::Responder, exe)?;
+    }
+    wait_for_responder(lab)?;
+    Ok(plan)
+}
+
+fn change(lab: &Lab, old: Option<&Plan>, new: &Plan) -> Result<()> {
+    network::reconcile(old, new)?;
+    services::apply(new)?;
+    // Last: a plan that is stored is complete. The responder takes it over from here.
+    lab.store_plan(new)
+}
+
+fn wait_for_responder(lab: &Lab) -> Result<()> {
+    let stamp = responder::stamp(&lab.file("plan.json"))?;
+    process::wait_ready(lab, Role::Responder, RESPONDER_PATIENCE, || {
+        Ok(lab.read::<Ready>(READY_FILE)?.is_some_and(|ready| ready.stamp == stamp))
+    })
+}
+
+fn warnings(lab: &Lab, plan: &Plan) -> Result<Vec<String>> {
+    let mut warnings = plan.notes.clone();
+    warnings.extend(lab.read::<Ready>(READY_FILE)?.into_iter().flat_map(|ready| ready.problems));
+    let mut protocols = plan.services.iter().flat_map(|s| s.ports.iter().map(move |port| (s, port.protocol)));
+    if let Some((service, _)) = protocols.find(|(_, protocol)| *protocol == podgate_api::Protocol::Sctp)
+        && !services::tracks_sctp(plan)?
+    {
+        warnings.push(format!(
+            "this kernel does not track SCTP connections: SCTP ports of services such as {}/{} are not \
+             translated, only pods' own addresses answer",
+            service.namespace, service.name
+        ));
+    }
+    Ok(warnings)
+}
+
+// === enforcement ===
+
+/// Starts the enforcement daemon, or makes the running one read the request again.
+fn enforce(lab: &Lab, exe: &Path) -> Result<()> {
+    mount_bpffs(lab)?;
+    let ready = lab.file(ENFORCE_READY);
+    if process::find(lab, Role::Enforce).unwrap_or_default().is_some()
+        && let Some(mut client) = Client::connect(lab)?
+    {
+        return client.reload().map(drop);
+    }
+    process::stop(lab, Role::Enforce)?;
+    let _ = fs::remove_file(&ready);
+    process::start(lab, Role::Enforce, exe)?;
+    process::wait_ready(lab, Role::Enforce, ENFORCE_PATIENCE, || Ok(ready.exists()))
+}
+
+/// Ends enforcement. Pinned programs would go on without the daemon.
+fn stop_enforcement(lab: &Lab) -> Result<()> {
+    process::stop(lab, Role::Enforce)?;
+    let _ = fs::remove_file(lab.file(ENFORCE_READY));
+    unmount_bpffs(lab)
+}
+
+fn mount_bpffs(lab: &Lab) -> Result<()> {
+    let dir = lab.bpffs();
+    let failed = |error: io::Error| Error::io(format!("mount a bpffs on {}", dir.display()), error);
+    fs::create_dir_all(&dir).map_err(failed)?;
+    if is_mounted(&dir) {
+        return Ok(());
+    }
+    mount("bpf", &dir, "bpf", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+        .map_err(|error| failed(error.into()))
+}
+
+fn unmount_bpffs(lab: &Lab) -> Result<()> {
+    let dir = lab.bpffs();
+    while is_mounted(&dir) {
+        unmount(&dir, UnmountFlags::DETACH)
+            .map_err(|error| Error::io(format!("unmount {}", dir.display()), error.into()))?;
+    }
+    Ok(())
+}
+
+fn is_mounted(dir: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth field is the mount point (proc_pid_mountinfo(5)); the run directory needs no escapes.
+    table.lines().any(|line| line.split(' ').nth(4).map(Path::new) == Some(dir))
+}
+
+// === down ===
+
+/// Takes a lab down: processes, namespaces, mounts and run directory, as far as they exist. Tells whether
+/// there was anything.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn down(lab: &Lab) -> Result<bool> {
+    require_root()?;
+    let existed = lab.dir().exists() || !network::namespaces(lab.name()).is_empty();
+    let lock = lab.lock()?;
+    remove(lab)?;
+    fs::remove_dir_all(lab.dir()).map_err(|e| Error::io(format!("remove {}", lab.dir().display()), e))?;
+    drop(lock);
+    if Lab::all().is_empty() {
+        if fs::remove_file(NETNS_DIR_MADE).is_ok() {
+            netns::remove_dir_if_empty();
+        }
+        // Fails when a new lab has moved in.
+        let _ = fs::remove_dir(RUN_DIR);
+        let _ = Path::new(RUN_DIR).parent().map(fs::remove_dir);
+    }
+    Ok(existed)
+}
+
+/// Names of labs that have a run directory or namespaces, sorted.
+pub fn all() -> Vec<String> {
+    let mut names: BTreeSet<String> = Lab::all().into_iter().collect();
+    // `pg-<name>-net` is made with every lab.
+    let fabrics = netns::list("pg-").into_iter();
+    names.extend(fabrics.filter_map(|name| {
+        let lab = name.strip_prefix("pg-")?.strip_suffix("-net")?;
+        Lab::new(lab).ok().map(|lab| lab.name().to_owned())
+    }));
+    names.into_iter().collect()
+}
+
+/// Removes everything but the run directory itself.
+fn remove(lab: &Lab) -> Result<()> {
+    process::stop(lab, Role::Enforce)?;
+    process::stop(lab, Role::Responder)?;
+    // A pinned link keeps its namespace alive.
+    unmount_bpffs(lab)?;
+    network::remove_all(lab.name())?;
+    for entry in fs::read_dir(lab.dir()).into_iter().flatten().flatten() {
+        if entry.file_name() != "lock" && entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
