@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::blocks::{BlockChanges, roots};
 use crate::classes::{ClassKey, Move};
@@ -36,6 +36,10 @@ struct Answers {
 
 /// Below this many pods, threads cost more than they save.
 const PARALLEL: usize = 2_000;
+
+/// From this many new selectors of one scope on, asking everything of its pods once, through the index,
+/// beats asking each selector of each pod.
+const MANY_SELECTORS: u32 = 16;
 
 impl Cluster {
     /// Brings the tables up to date with all objects applied and deleted since the last commit, and
@@ -130,6 +134,18 @@ impl Cluster {
     /// the pods that new subjects select.
     fn answer_fresh_predicates(&mut self) -> Vec<PodIx> {
         let mut regroup = Vec::new();
+        let mut scopes: FxHashMap<Scope, u32> = FxHashMap::default();
+        for id in &self.predicates.fresh {
+            if let Question::Subject(scope, _) | Question::Peer(scope, _) = self.predicates.get(*id).question {
+                *scopes.entry(scope).or_default() += 1;
+            }
+        }
+        scopes.retain(|_, selectors| *selectors >= MANY_SELECTORS);
+        for scope in scopes.keys() {
+            for pod in pods_in(&self.namespaces, *scope) {
+                self.pods.mark(pod);
+            }
+        }
         for at in 0..self.predicates.fresh.len() {
             let id = self.predicates.fresh[at];
             let (scope, selector, subject) = match &self.predicates.get(id).question {
@@ -137,7 +153,7 @@ impl Cluster {
                 Question::Peer(scope, selector) => (*scope, selector.clone(), false),
                 _ => continue,
             };
-            if !self.predicates.in_use(id) {
+            if !self.predicates.in_use(id) || scopes.contains_key(&scope) {
                 continue;
             }
             let Cluster { namespaces, pods, .. } = self;
@@ -155,15 +171,7 @@ impl Cluster {
                     pods.dirty_addresses.extend(ips);
                 }
             };
-            match scope {
-                Scope::Namespace(namespace) => {
-                    namespaces.get(namespace).pods.iter().copied().for_each(&mut ask)
-                }
-                Scope::Namespaces(selector) => {
-                    let selected = namespaces.iter().filter(|n| n.selectors.binary_search(&selector).is_ok());
-                    selected.flat_map(|n| n.pods.iter().copied()).for_each(&mut ask);
-                }
-            }
+            pods_in(namespaces, scope).for_each(&mut ask);
         }
         regroup
     }
@@ -421,15 +429,8 @@ impl Cluster {
             self.classes.forget(id, &mut self.predicates);
             let Cluster { namespaces, pods, .. } = self;
             let mut forget = |pod: PodIx| remove_sorted(&mut pods.get_mut(pod).peers, id);
-            match scope {
-                Some(Scope::Namespace(namespace)) => {
-                    namespaces.get(namespace).pods.iter().copied().for_each(&mut forget);
-                }
-                Some(Scope::Namespaces(selector)) => {
-                    let selected = namespaces.iter().filter(|n| n.selectors.binary_search(&selector).is_ok());
-                    selected.flat_map(|n| n.pods.iter().copied()).for_each(&mut forget);
-                }
-                None => {}
+            if let Some(scope) = scope {
+                pods_in(namespaces, scope).for_each(&mut forget);
             }
         }
     }
@@ -639,6 +640,15 @@ impl Told {
     pub(crate) fn identity(&self) -> Identity {
         Identity { class: self.class, egress: self.egress, ingress: self.ingress, node: self.node.clone() }
     }
+}
+
+/// The pods of the scope's namespaces.
+fn pods_in(namespaces: &Namespaces, scope: Scope) -> impl Iterator<Item = PodIx> {
+    let (one, many) = match scope {
+        Scope::Namespace(namespace) => (Some(namespaces.get(namespace)), None),
+        Scope::Namespaces(selector) => (None, Some(namespaces.selected_by(selector))),
+    };
+    one.into_iter().chain(many.into_iter().flatten()).flat_map(|namespace| namespace.pods.iter().copied())
 }
 
 fn answers(state: &PodState, predicates: &Predicates, namespaces: &Namespaces) -> Answers {

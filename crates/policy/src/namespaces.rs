@@ -75,8 +75,9 @@ impl Namespaces {
         self.ids.get(name).copied()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &NamespaceState> {
-        self.slots.iter().flatten()
+    /// The namespaces that a namespace selector selects, by the last refresh.
+    pub fn selected_by(&self, id: NsSelId) -> impl Iterator<Item = &NamespaceState> {
+        self.slots.iter().flatten().filter(move |state| state.selectors.binary_search(&id).is_ok())
     }
 
     /// The namespace of this name, which exists from its first mention on.
