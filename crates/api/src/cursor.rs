@@ -93,10 +93,12 @@ impl<'a> Cursor<'a> {
         self.report(Severity::Warning, message, help);
     }
 
-    /// A finding about a field that is not there.
+    /// A finding about a field that is not there; `name` may be a path.
     pub fn missing(&self, severity: Severity, name: &str, message: &str, help: &str) {
         let mut field = self.path();
-        push_field(&mut field, name);
+        for step in name.split('.') {
+            push_field(&mut field, step);
+        }
         self.report_at(severity, self.source(), field, message.to_owned(), help.to_owned());
     }
 

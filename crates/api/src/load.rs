@@ -11,7 +11,7 @@ use crate::cursor::{Cursor, RENDER, Sink};
 use crate::decode::{self, Decoded};
 use crate::files::{Text, Texts};
 use crate::json::parse_json;
-use crate::split::{Chunk, chunks};
+use crate::split::{Chunk, chunks, lines};
 use crate::tree::{Fault, Parsed, parse_yaml};
 use crate::{Diagnostic, Object, ObjectKey, Owner, Severity, Source};
 
@@ -176,10 +176,14 @@ fn parse<'t>(file: &str, chunk: Chunk<'t>) -> Parsed<'t> {
 
 /// Text that stops being YAML behind a template expression stops because of it.
 fn blame_template(text: &str, first_line: u32, fault: &mut Fault) {
-    for (line, number) in text.lines().zip(first_line..=fault.line) {
+    for (_, line, number) in lines(text) {
+        let number = first_line.saturating_add(number - 1);
+        if number > fault.line {
+            return;
+        }
         let code = if line.trim_start().starts_with('#') { "" } else { line };
         if let Some(at) = code.find("{{") {
-            fault.message = format!("a template expression, which {}", fault.message);
+            fault.message = format!("a template expression {}", fault.message);
             fault.help = RENDER.to_owned();
             fault.line = number;
             fault.column = u32::try_from(line[..at].chars().count() + 1).unwrap_or(u32::MAX);

@@ -36,7 +36,7 @@ fn is_marker(line: &str) -> bool {
 }
 
 /// Lines without their ends, with byte offset and 1-based number. `\n`, `\r\n` and `\r` end a line.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str, u32)> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str, u32)> {
     let bytes = text.as_bytes();
     let (mut at, mut number) = (0, 0_u32);
     std::iter::from_fn(move || {

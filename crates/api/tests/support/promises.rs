@@ -1,0 +1,76 @@
+//! What the reader promises for every text, shared by the tests and the fuzz target.
+
+use podgate_api::{LabelSelector, Loaded, NetworkPolicy, Object, Peer, PortMatch, Source, load_text};
+
+/// Loads `text` and checks every promise.
+pub fn hold_for(text: &str) -> Loaded {
+    let loaded = load_text("text", text);
+    assert_eq!(loaded, load_text("text", text), "loading is deterministic");
+
+    let lines = line_lengths(text);
+    let inside = |source: &Source| {
+        let length = (source.line as usize).checked_sub(1).and_then(|line| lines.get(line));
+        let fits = length.is_some_and(|length| (1..=length + 1).contains(&(source.column as usize)));
+        assert!(fits, "{source} lies outside the text {text:?}");
+    };
+    for diagnostic in &loaded.diagnostics {
+        inside(&diagnostic.source);
+        assert!(!diagnostic.message.is_empty() && !diagnostic.help.is_empty(), "{diagnostic}");
+    }
+    let valid = !loaded.has_errors();
+    for object in &loaded.objects {
+        inside(&object.meta().source);
+        assert!(!object.meta().name.is_empty());
+        if let Object::NetworkPolicy(policy) = object {
+            policy_sources(policy, &inside);
+            assert!(!valid || is_whole(policy), "a policy lost something without an error in {text:?}");
+        }
+    }
+    loaded
+}
+
+fn policy_sources(policy: &NetworkPolicy, inside: &dyn Fn(&Source)) {
+    for rule in policy.ingress.iter().chain(&policy.egress) {
+        inside(&rule.source);
+        for peer in rule.peers.iter().flatten() {
+            match peer {
+                Peer::Pods(peer) => {
+                    inside(&peer.source);
+                    assert!(peer.pods.is_some() || peer.namespaces.is_some());
+                }
+                Peer::IpBlock(block) => {
+                    inside(&block.source);
+                    assert_eq!(block.cidr, block.cidr.trunc());
+                }
+            }
+        }
+        for port in rule.ports.iter().flatten() {
+            inside(&port.source);
+            match &port.port {
+                PortMatch::All => {}
+                PortMatch::Range(first, last) => assert!(1 <= *first && first <= last),
+                PortMatch::Named(name) => assert!(!name.is_empty()),
+            }
+        }
+    }
+}
+
+/// No selector and no list of the policy is one that stands for something unreadable.
+fn is_whole(policy: &NetworkPolicy) -> bool {
+    let valid = |selector: &Option<LabelSelector>| selector.as_ref().is_none_or(|s| !s.is_invalid());
+    !policy.pod_selector.is_invalid()
+        && policy.ingress.iter().chain(&policy.egress).all(|rule| {
+            let peers_valid = rule.peers.iter().flatten().all(|peer| match peer {
+                Peer::Pods(peer) => valid(&peer.pods) && valid(&peer.namespaces),
+                Peer::IpBlock(_) => true,
+            });
+            peers_valid
+                && rule.peers.as_ref().is_none_or(|peers| !peers.is_empty())
+                && rule.ports.as_ref().is_none_or(|ports| !ports.is_empty())
+        })
+}
+
+/// Characters of each line; `\n`, `\r\n` and `\r` end a line.
+fn line_lengths(text: &str) -> Vec<usize> {
+    text.replace("\r\n", "\n").split(['\n', '\r']).map(|line| line.chars().count()).collect()
+}
