@@ -1,1 +1,11 @@
-fn main() {}
+//! The podgate command.
+
+mod commands;
+mod outcome;
+mod style;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::run()
+}

@@ -17,6 +17,7 @@ pub mod network;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod resolver;
 pub mod responder;
 pub mod services;
 pub mod state;

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::state::Lab;
 
+pub(crate) use dns::DOMAIN;
 pub use places::{Place, places};
 
 /// What the responder tells when it has taken over a plan: the content of `responder.ready`.

@@ -153,7 +153,10 @@ impl Lab {
     }
 
     /// Reads a JSON file of the run directory; `None` when there is none.
-    pub(crate) fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// When the file can't be read or is damaged.
+    pub fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>> {
         let path = self.file(name);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

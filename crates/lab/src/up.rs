@@ -53,7 +53,9 @@ pub fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Error::message("a lab is made of network namespaces, which need root: run the same command with sudo"))
+    Err(Error::message(
+        "a lab is made of network namespaces, which need root: run the same command with sudo",
+    ))
 }
 
 /// Brings a lab up, or brings the one that is up in line with the request. What a crash left half-made is

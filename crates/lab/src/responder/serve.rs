@@ -65,7 +65,8 @@ impl Server {
         let failed = |error: Errno| Error::io("prepare the responder", error.into());
         raise_open_files();
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(failed)?;
-        let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).map_err(failed)?;
+        let watch =
+            inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).map_err(failed)?;
         inotify::add_watch(&watch, lab.dir(), inotify::WatchFlags::MOVED_TO).map_err(failed)?;
         epoll::add(&epoll, &watch, EventData::new_u64(WATCH), EventFlags::IN).map_err(failed)?;
         let mut server = Server {
@@ -87,7 +88,11 @@ impl Server {
         let mut events: Vec<Event> = Vec::with_capacity(1024);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), self.timeout().as_ref()) {
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                self.timeout().as_ref(),
+            ) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(Error::io("wait for events", error.into())),
             }
@@ -129,7 +134,8 @@ impl Server {
             return Err(Error::message(format!("lab {} has no plan", self.lab.name())));
         };
         let wanted_places = places(&plan);
-        let gone: Vec<String> = self.places.keys().filter(|name| !wanted_places.contains_key(*name)).cloned().collect();
+        let gone: Vec<String> =
+            self.places.keys().filter(|name| !wanted_places.contains_key(*name)).cloned().collect();
         for name in gone {
             self.close(&name);
         }

@@ -92,7 +92,11 @@ fn open(kind: Kind) -> io::Result<OwnedFd> {
     }
 }
 
-fn socket(family: AddressFamily, kind: SocketType, protocol: Option<net::Protocol>) -> Result<OwnedFd, Errno> {
+fn socket(
+    family: AddressFamily,
+    kind: SocketType,
+    protocol: Option<net::Protocol>,
+) -> Result<OwnedFd, Errno> {
     net::socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, protocol)
 }
 

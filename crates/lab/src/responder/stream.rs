@@ -24,7 +24,11 @@ enum Greeting {
     Done,
     /// On the DNS port the client may speak first. What it sent so far is held back; when it says nothing
     /// until the moment, it is greeted as on any other port.
-    Waiting { line: String, received: Vec<u8>, until: Instant },
+    Waiting {
+        line: String,
+        received: Vec<u8>,
+        until: Instant,
+    },
 }
 
 /// What a stream wants next.

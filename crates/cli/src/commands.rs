@@ -1,0 +1,40 @@
+//! The commands: arguments in, calls to the crates that do the work, text out.
+
+mod lab;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::outcome::finish;
+
+/// Kubernetes network policies: see them, test them, rely on them.
+#[derive(Debug, Parser)]
+#[command(name = "podgate", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A cluster made of network namespaces on this machine, from manifests.
+    #[command(subcommand)]
+    Lab(lab::Command),
+    /// Answers in a lab's pods; started by `lab up`.
+    #[command(name = "__lab-responder", hide = true)]
+    LabResponder(lab::DaemonArguments),
+    /// Enforces policies in a lab; started by `lab up`.
+    #[command(name = "__lab-enforce", hide = true)]
+    LabEnforce(lab::DaemonArguments),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Lab(command) => lab::run(command),
+        Command::LabResponder(arguments) => lab::responder(&arguments),
+        Command::LabEnforce(arguments) => lab::enforce(&arguments),
+    };
+    finish(outcome)
+}
