@@ -97,6 +97,8 @@ impl Names {
             Basis::OwnNode => Reason::OwnNode,
             Basis::UnknownPod => Reason::UnknownPod,
             Basis::Unreadable => Reason::Unreadable,
+            Basis::TableFull => Reason::TableFull,
+            Basis::Incomplete => Reason::Incomplete,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What one node saw of one connection: the kernel's event, not yet named.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use podgate_policy::{DeciderId, Verdict};
@@ -50,8 +50,12 @@ pub enum Basis {
     OwnNode,
     /// An address in the pod range that no known pod has: closed until it is known.
     UnknownPod,
-    /// The packet's headers could not be read.
+    /// The packet's headers or its port could not be read.
     Unreadable,
+    /// The verdict table found no room in the kernel: closed.
+    TableFull,
+    /// The verdict table in the kernel is incomplete: closed.
+    Incomplete,
 }
 
 impl Observation {
@@ -65,11 +69,6 @@ impl Observation {
     /// cross-node connection agree only on addresses after translation.
     pub(crate) fn connection(&self) -> ConnectionKey {
         (self.from, self.to, self.protocol)
-    }
-
-    /// The address of the source.
-    pub fn source_ip(&self) -> IpAddr {
-        self.from.ip()
     }
 }
 

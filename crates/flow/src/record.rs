@@ -141,8 +141,16 @@ pub enum Reason {
     OwnNode,
     /// The address is in the pods' range and no known pod has it.
     UnknownPod,
-    /// The packet's headers could not be read.
+    /// The packet's headers or its port could not be read.
     Unreadable,
+    /// The verdict table found no room in the kernel: closed.
+    TableFull,
+    /// The verdict table in the kernel is incomplete: closed.
+    Incomplete,
+    /// No pod is at this end, so there are no policies to ask.
+    NotAPod,
+    /// A pod that reaches itself is not kept out.
+    Itself,
     /// A policy that is gone made this verdict, too long ago to be named.
     Forgotten,
 }
@@ -186,6 +194,10 @@ impl fmt::Display for Reason {
             Reason::OwnNode => f.write_str("the pod's own node"),
             Reason::UnknownPod => f.write_str("no known pod has this address"),
             Reason::Unreadable => f.write_str("unreadable packet"),
+            Reason::TableFull => f.write_str("no room in the kernel's tables"),
+            Reason::Incomplete => f.write_str("incomplete table in the kernel"),
+            Reason::NotAPod => f.write_str("not a pod"),
+            Reason::Itself => f.write_str("the pod itself"),
             Reason::Forgotten => f.write_str("a policy that is gone"),
         }
     }

@@ -7,6 +7,7 @@ use podgate_flow::Decision;
 use podgate_policy::Verdict;
 use serde::{Deserialize, Serialize};
 
+use super::Wire;
 use super::matrix::{Matrix, Route, Trial};
 use super::report::{Expected, Possible};
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub struct Query {
     pub to: IpAddr,
     /// IANA protocol number.
     pub protocol: u8,
-    /// Destination port; 0 for protocols without ports.
+    /// Destination port; the message type for ICMP and ICMPv6.
     pub port: u16,
 }
 
@@ -85,7 +86,8 @@ fn ways_of(
     let protocol = aim.target.wire.number(is_v4);
     let (service, port, through) = match aim.route {
         Route::Direct => {
-            let query = Query { from: trial.source_ip, to: trial.target_ip, protocol, port: aim.target.port };
+            let port = if aim.target.wire == Wire::Echo { echo_type(is_v4) } else { aim.target.port };
+            let query = Query { from: trial.source_ip, to: trial.target_ip, protocol, port };
             return vec![(query, aim.target.name.clone())];
         }
         Route::ClusterIp { service, port } => (service, port, None),
@@ -107,4 +109,9 @@ fn ways_of(
         Some((Query { from, to, protocol, port: *port }, pod.key()))
     });
     backends.collect()
+}
+
+/// Type of an echo request (RFC 792, RFC 4443).
+const fn echo_type(is_v4: bool) -> u16 {
+    if is_v4 { 8 } else { 128 }
 }

@@ -158,7 +158,12 @@ pub enum Measured {
 impl From<Outcome> for Measured {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Reached(by) => Measured::Reached { by },
+            // `namespace/pod port protocol client`: what a responder says first.
+            Outcome::Reached(said) => Measured::Reached {
+                by: said.and_then(|line| {
+                    line.split_whitespace().next().filter(|word| word.contains('/')).map(str::to_owned)
+                }),
+            },
             Outcome::Dropped => Measured::Dropped,
             Outcome::Failed(error) => Measured::Failed { error },
         }
