@@ -1,5 +1,7 @@
 //! Classes: addresses that no policy in use can tell apart.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -11,7 +13,7 @@ pub(crate) type ClassKey = SmallVec<[PredId; 8]>;
 
 #[derive(Debug)]
 struct Class {
-    key: Box<[PredId]>,
+    key: Arc<[PredId]>,
     /// Pod addresses and prefixes in the class.
     members: u32,
 }
@@ -19,7 +21,7 @@ struct Class {
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
     classes: FxHashMap<ClassId, Class>,
-    by_key: FxHashMap<Box<[PredId]>, ClassId>,
+    by_key: FxHashMap<Arc<[PredId]>, ClassId>,
     /// Named-port predicates by name and protocol.
     named: FxHashMap<(NameId, u8), Vec<PredId>>,
     last: u32,
@@ -77,7 +79,7 @@ impl Classes {
     pub fn forget(&mut self, id: PredId, predicates: &mut Predicates) {
         for class in std::mem::take(&mut predicates.get_mut(id).classes) {
             let Some(state) = self.classes.get_mut(&class) else { continue };
-            let key: Box<[PredId]> = state.key.iter().copied().filter(|p| *p != id).collect();
+            let key: Arc<[PredId]> = state.key.iter().copied().filter(|p| *p != id).collect();
             let old = std::mem::replace(&mut state.key, key.clone());
             if self.by_key.get(&old) == Some(&class) {
                 self.by_key.remove(&old);
@@ -112,7 +114,7 @@ impl Classes {
                 None => {
                     self.last += 1;
                     let class = ClassId(self.last);
-                    self.insert(class, key.into_vec().into(), predicates);
+                    self.insert(class, key[..].into(), predicates);
                     fresh.push(class);
                     class
                 }
@@ -123,8 +125,8 @@ impl Classes {
         fresh
     }
 
-    fn insert(&mut self, class: ClassId, key: Box<[PredId]>, predicates: &mut Predicates) {
-        for predicate in &key {
+    fn insert(&mut self, class: ClassId, key: Arc<[PredId]>, predicates: &mut Predicates) {
+        for predicate in key.iter() {
             predicates.get_mut(*predicate).classes.push(class);
         }
         self.by_key.insert(key.clone(), class);
@@ -172,7 +174,7 @@ impl Classes {
             for predicate in gained() {
                 predicates.get_mut(*predicate).classes.push(class);
             }
-            let key: Box<[PredId]> = key.to_vec().into();
+            let key: Arc<[PredId]> = key[..].into();
             let state = self.classes.get_mut(&class).expect("a class that members leave");
             let old = std::mem::replace(&mut state.key, key.clone());
             if self.by_key.get(&old) == Some(&class) {
@@ -204,7 +206,7 @@ impl Classes {
     /// Forgets an empty class.
     pub fn remove(&mut self, class: ClassId, predicates: &mut Predicates) {
         let Some(state) = self.classes.remove(&class) else { return };
-        for predicate in &state.key {
+        for predicate in state.key.iter() {
             let classes = &mut predicates.get_mut(*predicate).classes;
             if let Some(at) = classes.iter().rposition(|c| *c == class) {
                 classes.swap_remove(at);

@@ -1,11 +1,12 @@
 //! The engine's state and what changes it.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use podgate_api::{LabelSelector, NetworkPolicy, Node, Object, ObjectKey, Pod};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use crate::blocks::Blocks;
 use crate::classes::Classes;
@@ -56,7 +57,9 @@ pub(crate) struct Nodes {
 pub(crate) struct Policies {
     pub slots: Vec<Option<Arc<CompiledPolicy>>>,
     free: Vec<PolicyIx>,
-    by_name: HashMap<(Box<str>, Box<str>), PolicyIx>,
+    /// Slots by namespace and name.
+    by_name: HashTable<PolicyIx>,
+    hasher: DefaultHashBuilder,
     /// Replaced or deleted since the last commit; their places must not be used before its end,
     /// because programs are found by them.
     removed: Vec<PolicyIx>,
@@ -77,11 +80,12 @@ pub(crate) struct PortNames {
 #[derive(Debug, Default)]
 pub(crate) struct SubjectSets {
     pub slots: Vec<Option<SubjectSet>>,
-    pub free: Vec<SetId>,
-    pub by_key: FxHashMap<Arc<SetKey>, SetId>,
+    free: Vec<SetId>,
+    /// Slots by key.
+    by_key: HashTable<SetId>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub(crate) struct SetKey {
     pub subjects: Box<[PredId]>,
     pub named: NamedPorts,
@@ -270,12 +274,12 @@ impl Cluster {
 
     /// All policies, in no particular order.
     pub fn policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
-        self.policies.by_name.values().map(|ix| &self.policies.get(*ix).object)
+        self.policies.by_name.iter().map(|ix| &self.policies.get(*ix).object)
     }
 
     /// The pod that owns an address.
     pub fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
-        let owner = self.pods.addresses.get(&ip)?.owner?;
+        let owner = self.pods.find_address(ip)?.owner?;
         Some(&self.pods.get(owner).pod)
     }
 
@@ -309,8 +313,7 @@ impl Cluster {
         for program in [set.egress, set.ingress].into_iter().flatten() {
             self.programs.release(program);
         }
-        self.sets.by_key.remove(&set.key);
-        self.sets.free.push(id);
+        self.sets.forget(id, &set.key);
     }
 }
 
@@ -387,11 +390,21 @@ impl Policies {
     }
 
     fn find(&self, namespace: &str, name: &str) -> Option<PolicyIx> {
-        self.by_name.get(&(namespace, name) as &dyn crate::names::NamePair).copied()
+        self.by_name
+            .find(self.hasher.hash_one((namespace, name)), |ix| self.is(*ix, namespace, name))
+            .copied()
     }
 
     fn unname(&mut self, namespace: &str, name: &str) -> Option<PolicyIx> {
-        self.by_name.remove(&(namespace, name) as &dyn crate::names::NamePair)
+        let ix = self.find(namespace, name)?;
+        let hash = self.hasher.hash_one((namespace, name));
+        self.by_name.find_entry(hash, |found| *found == ix).ok()?.remove();
+        Some(ix)
+    }
+
+    fn is(&self, ix: PolicyIx, namespace: &str, name: &str) -> bool {
+        let meta = &self.get(ix).object.meta;
+        meta.namespace == namespace && meta.name == name
     }
 
     fn insert(&mut self, policy: Arc<CompiledPolicy>) -> PolicyIx {
@@ -400,8 +413,14 @@ impl Policies {
             (self.slots.len() - 1) as PolicyIx
         });
         let meta = &policy.object.meta;
-        self.by_name.insert((meta.namespace.as_str().into(), meta.name.as_str().into()), ix);
+        self.unname(&meta.namespace, &meta.name);
+        let hash = self.hasher.hash_one((meta.namespace.as_str(), meta.name.as_str()));
         self.slots[ix as usize] = Some(policy);
+        let Policies { by_name, slots, hasher, .. } = self;
+        by_name.insert_unique(hash, ix, |ix| {
+            let meta = &slots[*ix as usize].as_ref().expect("a policy in use").object.meta;
+            hasher.hash_one((meta.namespace.as_str(), meta.name.as_str()))
+        });
         ix
     }
 
@@ -460,6 +479,38 @@ impl PortNames {
 }
 
 impl SubjectSets {
+    pub fn find(&self, subjects: &[PredId], named: &NamedPorts) -> Option<SetId> {
+        let same = |id: &SetId| {
+            let key = &self.get(*id).key;
+            *key.subjects == *subjects && key.named == *named
+        };
+        self.by_key.find(FxBuildHasher.hash_one((subjects, named)), same).copied()
+    }
+
+    pub fn insert(&mut self, key: SetKey) -> SetId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as SetId
+        });
+        let hash = FxBuildHasher.hash_one((&key.subjects[..], &key.named));
+        let key = Arc::new(key);
+        self.slots[id as usize] = Some(SubjectSet { key, pods: Vec::new(), egress: None, ingress: None });
+        let SubjectSets { slots, by_key, .. } = self;
+        by_key.insert_unique(hash, id, |id| {
+            let key = &slots[*id as usize].as_ref().expect("a set in use").key;
+            FxBuildHasher.hash_one((&key.subjects[..], &key.named))
+        });
+        id
+    }
+
+    fn forget(&mut self, id: SetId, key: &SetKey) {
+        let hash = FxBuildHasher.hash_one((&key.subjects[..], &key.named));
+        if let Ok(entry) = self.by_key.find_entry(hash, |found| *found == id) {
+            entry.remove();
+        }
+        self.free.push(id);
+    }
+
     pub fn get(&self, id: SetId) -> &SubjectSet {
         self.slots[id as usize].as_ref().expect("a set in use")
     }

@@ -14,9 +14,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::blocks::{BlockChanges, roots};
 use crate::classes::{ClassKey, Move};
-use crate::cluster::{Cluster, SetKey, SubjectSet};
+use crate::cluster::{Cluster, SetKey};
 use crate::namespaces::Namespaces;
-use crate::pods::{PodIx, PodState, Told};
+use crate::pods::{AddressIx, PodIx, PodState, Told};
 use crate::predicates::{IS_POD, PolicyIx, PredId, Predicates, Question, Scope, SetId};
 use crate::programs::{Facts, NamedPorts, ProgramKey, ProgramState};
 use crate::tables::{ClassId, Delta, Direction, Identity, ProgramId};
@@ -24,7 +24,7 @@ use crate::tables::{ClassId, Delta, Direction, Identity, ProgramId};
 /// An address of a pod, or a prefix of addresses that no pod has.
 #[derive(Clone, Copy, Debug)]
 enum Member {
-    Address(IpAddr),
+    Address(AddressIx),
     Prefix(IpNet),
 }
 
@@ -54,12 +54,14 @@ impl Cluster {
         let fresh_programs = self.regroup_subjects(regroup);
         self.remove_unused_programs(&mut delta);
         self.forget_dead_peers();
-        let fresh_classes = self.reclassify(&blocks, &mut delta);
+        self.touch_inside(&blocks.nets);
+        let touched = self.pods.take_touched();
+        let fresh_classes = self.reclassify(&touched, &blocks, &mut delta);
         self.remove_empty_classes(&mut delta);
         self.forget_dead_names();
         self.add_rows(&fresh_classes, &mut delta);
         self.build_programs(fresh_programs, &mut delta);
-        self.tell_addresses(&mut delta);
+        self.tell_addresses(&touched, &mut delta);
         self.bury();
         delta
     }
@@ -70,9 +72,9 @@ impl Cluster {
         for (net, prefix) in self.blocks.iter() {
             delta.prefixes.push((net, prefix.class));
         }
-        for (ip, address) in &self.pods.addresses {
+        for address in self.pods.addresses() {
             if let Some(told) = &address.told {
-                delta.addresses.push((*ip, Some(told.identity())));
+                delta.addresses.push((address.ip, Some(told.identity())));
             }
         }
         delta.programs.extend(self.programs.states.keys());
@@ -136,7 +138,8 @@ impl Cluster {
         let mut regroup = Vec::new();
         let mut scopes: FxHashMap<Scope, u32> = FxHashMap::default();
         for id in &self.predicates.fresh {
-            if let Question::Subject(scope, _) | Question::Peer(scope, _) = self.predicates.get(*id).question {
+            if let Question::Subject(scope, _) | Question::Peer(scope, _) = self.predicates.get(*id).question
+            {
                 *scopes.entry(scope).or_default() += 1;
             }
         }
@@ -167,8 +170,7 @@ impl Cluster {
                 if subject {
                     regroup.push(pod);
                 } else {
-                    let ips = state.pod.ips.clone();
-                    pods.dirty_addresses.extend(ips);
+                    pods.touch(pod);
                 }
             };
             pods_in(namespaces, scope).for_each(&mut ask);
@@ -204,8 +206,6 @@ impl Cluster {
             state.subjects = answers.subjects;
             state.named_subject = named_subject;
             state.peers = answers.peers;
-            let ips = state.pod.ips.clone();
-            self.pods.dirty_addresses.extend(ips);
             released.iter().for_each(|id| self.predicates.release(*id));
         }
         regroup
@@ -257,21 +257,20 @@ impl Cluster {
                 continue;
             }
             self.leave_set(ix);
-            let ips = self.pods.get(ix).pod.ips.clone();
-            self.pods.dirty_addresses.extend(ips);
+            self.pods.touch(ix);
             let state = self.pods.get(ix);
             if state.subjects.is_empty() {
                 continue;
             }
-            let key = SetKey { subjects: state.subjects.clone(), named: state.named_subject.clone() };
-            let set = match self.sets.by_key.get(&key) {
-                Some(set) => *set,
-                None => {
-                    let set = self.add_set(key);
-                    affected.push(set);
-                    set
+            let set = self.sets.find(&state.subjects, &state.named_subject).unwrap_or_else(|| {
+                let key = SetKey { subjects: state.subjects.clone(), named: state.named_subject.clone() };
+                let set = self.sets.insert(key);
+                for predicate in &state.subjects {
+                    self.predicates.get_mut(*predicate).sets.push(set);
                 }
-            };
+                affected.push(set);
+                set
+            });
             let pods = &mut self.sets.get_mut(set).pods;
             pods.push(ix);
             let at = pods.len() as u32 - 1;
@@ -285,21 +284,6 @@ impl Cluster {
             }
         }
         fresh
-    }
-
-    fn add_set(&mut self, key: SetKey) -> SetId {
-        let key = Arc::new(key);
-        let id = self.sets.free.pop().unwrap_or_else(|| {
-            self.sets.slots.push(None);
-            (self.sets.slots.len() - 1) as SetId
-        });
-        for predicate in &key.subjects {
-            self.predicates.get_mut(*predicate).sets.push(id);
-        }
-        self.sets.by_key.insert(key.clone(), id);
-        self.sets.slots[id as usize] =
-            Some(SubjectSet { key, pods: Vec::new(), egress: None, ingress: None });
-        id
     }
 
     /// Finds or makes the two programs of a set.
@@ -337,8 +321,7 @@ impl Cluster {
         old.into_iter().flatten().for_each(|program| self.programs.release(program));
         if old != [egress, ingress] {
             for pod in &self.sets.get(set).pods {
-                let ips = self.pods.get(*pod).pod.ips.clone();
-                self.pods.dirty_addresses.extend(ips);
+                self.pods.touch(*pod);
             }
         }
     }
@@ -448,27 +431,27 @@ impl Cluster {
     }
 
     /// Puts addresses and prefixes whose answers changed into their classes. Returns the new classes.
-    fn reclassify(&mut self, blocks: &BlockChanges, delta: &mut Delta) -> Vec<ClassId> {
-        self.mark_addresses_in(&blocks.nets);
-        let mut dirty: Vec<IpAddr> = self.pods.dirty_addresses.iter().copied().collect();
-        dirty.sort_unstable();
-        let mut moves: Vec<Move<Member>> = Vec::with_capacity(dirty.len() + blocks.touched.len());
+    fn reclassify(
+        &mut self,
+        touched: &[AddressIx],
+        blocks: &BlockChanges,
+        delta: &mut Delta,
+    ) -> Vec<ClassId> {
+        let mut moves: Vec<Move<Member>> = Vec::with_capacity(touched.len() + blocks.touched.len());
         for net in &blocks.touched {
             let Some(prefix) = self.blocks.get(net) else { continue };
             let key = ClassKey::from_slice(&prefix.blocks);
             moves.push(Move { member: Member::Prefix(*net), from: prefix.class, key });
         }
-        for ip in dirty {
-            self.pods.elect_owner(ip);
-            let Some(address) = self.pods.addresses.get_mut(&ip) else { continue };
+        for ix in touched {
+            let address = self.pods.address(*ix);
             match address.owner {
                 Some(owner) => {
-                    let from = address.class;
-                    let key = self.address_key(ip, owner);
-                    moves.push(Move { member: Member::Address(ip), from, key });
+                    let key = self.address_key(address.ip, owner);
+                    moves.push(Move { member: Member::Address(*ix), from: address.class, key });
                 }
                 None => {
-                    if let Some(class) = address.class.take() {
+                    if let Some(class) = self.pods.address_mut(*ix).class.take() {
                         self.classes.leave(class);
                     }
                 }
@@ -476,11 +459,7 @@ impl Cluster {
         }
         let Cluster { classes, predicates, pods, blocks, .. } = self;
         classes.assign(moves, predicates, |member, class| match member {
-            Member::Address(ip) => {
-                if let Some(address) = pods.addresses.get_mut(&ip) {
-                    address.class = Some(class);
-                }
-            }
+            Member::Address(ix) => pods.address_mut(ix).class = Some(class),
             Member::Prefix(net) => {
                 let told = blocks.get(&net).and_then(|prefix| prefix.class);
                 if told != Some(class) {
@@ -491,18 +470,15 @@ impl Cluster {
         })
     }
 
-    fn mark_addresses_in(&mut self, nets: &[IpNet]) {
+    fn touch_inside(&mut self, nets: &[IpNet]) {
         // The roots come as changed at the very start, when no block can hold any pod's address.
         let nets: Vec<&IpNet> = nets
             .iter()
             .filter(|net| !(roots().contains(net) && self.blocks.get(net).is_some_and(|p| p.class.is_none())))
             .collect();
-        if nets.is_empty() {
-            return;
+        if !nets.is_empty() {
+            self.pods.touch_inside(&nets);
         }
-        let inside = |ip: &IpAddr| nets.iter().any(|net| net.contains(ip));
-        let found: Vec<IpAddr> = self.pods.addresses.keys().filter(|ip| inside(ip)).copied().collect();
-        self.pods.dirty_addresses.extend(found);
     }
 
     /// The predicates that an address of this pod answers with yes.
@@ -600,11 +576,9 @@ impl Cluster {
         }
     }
 
-    fn tell_addresses(&mut self, delta: &mut Delta) {
-        let mut dirty: Vec<IpAddr> = self.pods.dirty_addresses.drain().collect();
-        dirty.sort_unstable();
-        for ip in dirty {
-            let Some(address) = self.pods.addresses.get(&ip) else { continue };
+    fn tell_addresses(&mut self, touched: &[AddressIx], delta: &mut Delta) {
+        for ix in touched {
+            let address = self.pods.address(*ix);
             let told = match (address.owner, address.class) {
                 (Some(owner), Some(class)) => {
                     let state = self.pods.get(owner);
@@ -619,12 +593,12 @@ impl Cluster {
                 _ => None,
             };
             if told != address.told {
-                delta.addresses.push((ip, told.as_ref().map(Told::identity)));
+                delta.addresses.push((address.ip, told.as_ref().map(Told::identity)));
             }
             if told.is_none() {
-                self.pods.addresses.remove(&ip);
-            } else if let Some(address) = self.pods.addresses.get_mut(&ip) {
-                address.told = told;
+                self.pods.forget_address(*ix);
+            } else {
+                self.pods.address_mut(*ix).told = told;
             }
         }
     }

@@ -115,7 +115,7 @@ impl Cluster {
     }
 
     fn told(&self, ip: IpAddr) -> Option<&Told> {
-        self.pods.addresses.get(&ip)?.told.as_ref()
+        self.pods.find_address(ip)?.told.as_ref()
     }
 
     fn is_own_node(&self, node: IpAddr, pod: Option<&Told>) -> bool {

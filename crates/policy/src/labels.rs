@@ -73,23 +73,21 @@ impl<S: Copy + Eq + Hash, T: Copy + PartialEq> SelectorIndex<S, T> {
     }
 
     fn hold(&mut self, key: &str, value: Option<&str>) -> Atom {
-        let next = self.atoms.len() as u32;
-        let free = &mut self.free_atoms;
-        let entry = self
-            .atoms
-            .entry((key.into(), value.map(Into::into)))
-            .or_insert_with(|| (free.pop().unwrap_or(Atom(next)), 0));
-        entry.1 += 1;
-        entry.0
+        if let Some((atom, selectors)) = self.atoms.get_mut(&(key, value) as &dyn LabelAtom) {
+            *selectors += 1;
+            return *atom;
+        }
+        let atom = self.free_atoms.pop().unwrap_or(Atom(self.atoms.len() as u32));
+        self.atoms.insert((key.into(), value.map(Into::into)), (atom, 1));
+        atom
     }
 
     fn release(&mut self, key: &str, value: Option<&str>) -> Option<Atom> {
-        let held = (Box::from(key), value.map(Box::from));
-        let entry = self.atoms.get_mut(&held)?;
-        entry.1 -= 1;
-        let atom = entry.0;
-        if entry.1 == 0 {
-            self.atoms.remove(&held);
+        let (atom, selectors) = self.atoms.get_mut(&(key, value) as &dyn LabelAtom)?;
+        let atom = *atom;
+        *selectors -= 1;
+        if *selectors == 0 {
+            self.atoms.remove(&(key, value) as &dyn LabelAtom);
             self.free_atoms.push(atom);
         }
         Some(atom)

@@ -17,7 +17,6 @@ mod cluster;
 mod commit;
 mod evaluate;
 mod labels;
-mod names;
 mod namespaces;
 mod paint;
 mod pods;

@@ -1,14 +1,14 @@
 //! What the engine knows of each pod, and which pod owns an address.
 
-use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use ipnet::IpNet;
 use podgate_api::{Pod, PodPhase};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
-use std::hash::BuildHasher;
 
 use crate::predicates::{NsId, PredId, SetId};
 use crate::programs::NamedPorts;
@@ -16,6 +16,8 @@ use crate::tables::{ClassId, ProgramId};
 
 /// Place of a pod.
 pub(crate) type PodIx = u32;
+/// Place of an address that pods claim.
+pub(crate) type AddressIx = u32;
 
 #[derive(Debug)]
 pub(crate) struct PodState {
@@ -37,6 +39,8 @@ pub(crate) struct PodState {
     pub set: Option<(SetId, u32)>,
     /// Everything about it must be asked again.
     pub dirty: bool,
+    /// Its addresses' identities must be looked at again.
+    touched: bool,
 }
 
 impl PodState {
@@ -51,13 +55,16 @@ fn eligible(pod: &Pod) -> bool {
 }
 
 /// An address that at least one eligible pod claims.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Address {
+    pub ip: IpAddr,
     claims: SmallVec<[PodIx; 2]>,
     pub owner: Option<PodIx>,
     pub class: Option<ClassId>,
     /// What the last delta said of it.
     pub told: Option<Told>,
+    /// Already among those to be looked at again.
+    listed: bool,
 }
 
 /// An identity as the last delta told it.
@@ -74,9 +81,12 @@ pub(crate) struct Pods {
     slots: Vec<Option<PodState>>,
     free: Vec<PodIx>,
     by_name: HashTable<PodIx>,
-    pub addresses: FxHashMap<IpAddr, Address>,
-    /// Addresses whose identity must be looked at again.
-    pub dirty_addresses: FxHashSet<IpAddr>,
+    addresses: Vec<Option<Address>>,
+    free_addresses: Vec<AddressIx>,
+    by_ip: FxHashMap<IpAddr, AddressIx>,
+    /// Addresses whose identity must be looked at again, beside those of touched pods.
+    listed: Vec<AddressIx>,
+    touched: Vec<PodIx>,
     /// Pods about which everything must be asked again.
     pub dirty: Vec<PodIx>,
 }
@@ -131,6 +141,7 @@ impl Pods {
             named_subject: [].into(),
             set: None,
             dirty: false,
+            touched: false,
         });
         let Pods { by_name, slots, .. } = self;
         by_name.insert_unique(hash, ix, |ix| {
@@ -171,44 +182,131 @@ impl Pods {
             state.dirty = true;
             self.dirty.push(ix);
         }
+        self.touch(ix);
+    }
+
+    /// Has the identities of the pod's addresses looked at again at the next commit.
+    pub fn touch(&mut self, ix: PodIx) {
+        let state = self.get_mut(ix);
+        if !state.touched {
+            state.touched = true;
+            self.touched.push(ix);
+        }
+    }
+
+    /// Has the identities of all addresses inside any of these networks looked at again.
+    pub fn touch_inside(&mut self, nets: &[&IpNet]) {
+        for (ix, address) in self.addresses.iter_mut().enumerate() {
+            let Some(address) = address else { continue };
+            if !address.listed && nets.iter().any(|net| net.contains(&address.ip)) {
+                address.listed = true;
+                self.listed.push(ix as AddressIx);
+            }
+        }
+    }
+
+    /// The addresses whose identity must be looked at again, each once, with their owners elected.
+    pub fn take_touched(&mut self) -> Vec<AddressIx> {
+        for pod in std::mem::take(&mut self.touched) {
+            let Some(state) = &mut self.slots[pod as usize] else { continue };
+            state.touched = false;
+            for ip in &state.pod.ips {
+                if let Some(ix) = self.by_ip.get(ip)
+                    && let Some(address) = &mut self.addresses[*ix as usize]
+                    && !address.listed
+                {
+                    address.listed = true;
+                    self.listed.push(*ix);
+                }
+            }
+        }
+        let listed = std::mem::take(&mut self.listed);
+        for ix in &listed {
+            self.elect_owner(*ix);
+        }
+        listed
+    }
+
+    pub fn address(&self, ix: AddressIx) -> &Address {
+        self.addresses[ix as usize].as_ref().expect("an address in use")
+    }
+
+    pub fn address_mut(&mut self, ix: AddressIx) -> &mut Address {
+        self.addresses[ix as usize].as_mut().expect("an address in use")
+    }
+
+    pub fn find_address(&self, ip: IpAddr) -> Option<&Address> {
+        self.by_ip.get(&ip).map(|ix| self.address(*ix))
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().flatten()
+    }
+
+    /// Forgets an address that no pod claims.
+    pub fn forget_address(&mut self, ix: AddressIx) {
+        if let Some(address) = self.addresses[ix as usize].take() {
+            self.by_ip.remove(&address.ip);
+            self.free_addresses.push(ix);
+        }
     }
 
     fn claim(&mut self, ix: PodIx) {
-        let state = self.slots[ix as usize].as_ref().expect("a pod in use");
+        let Pods { slots, addresses, free_addresses, by_ip, .. } = self;
+        let state = slots[ix as usize].as_ref().expect("a pod in use");
         if !state.eligible() {
             return;
         }
         for ip in &state.pod.ips {
-            let address = self.addresses.entry(*ip).or_default();
+            let at = *by_ip.entry(*ip).or_insert_with(|| {
+                let address = Address {
+                    ip: *ip,
+                    claims: SmallVec::new(),
+                    owner: None,
+                    class: None,
+                    told: None,
+                    listed: false,
+                };
+                match free_addresses.pop() {
+                    Some(at) => {
+                        addresses[at as usize] = Some(address);
+                        at
+                    }
+                    None => {
+                        addresses.push(Some(address));
+                        (addresses.len() - 1) as AddressIx
+                    }
+                }
+            });
+            let address = addresses[at as usize].as_mut().expect("an address in use");
             if !address.claims.contains(&ix) {
                 address.claims.push(ix);
             }
-            self.dirty_addresses.insert(*ip);
         }
     }
 
     fn unclaim(&mut self, ix: PodIx) {
-        let state = self.slots[ix as usize].as_ref().expect("a pod in use");
+        let Pods { slots, addresses, by_ip, listed, .. } = self;
+        let state = slots[ix as usize].as_ref().expect("a pod in use");
         for ip in &state.pod.ips {
-            if let Entry::Occupied(mut entry) = self.addresses.entry(*ip) {
-                let address = entry.get_mut();
-                address.claims.retain(|claim| *claim != ix);
-                if address.owner == Some(ix) {
-                    address.owner = None;
-                }
-                self.dirty_addresses.insert(*ip);
+            let Some(at) = by_ip.get(ip) else { continue };
+            let address = addresses[*at as usize].as_mut().expect("an address in use");
+            address.claims.retain(|claim| *claim != ix);
+            if !address.listed {
+                address.listed = true;
+                listed.push(*at);
             }
         }
     }
 
-    /// The pod that owns an address: the running, newest one; names break the last tie, so that the
-    /// order of events doesn't.
-    pub fn elect_owner(&mut self, ip: IpAddr) {
-        let Some(address) = self.addresses.get(&ip) else { return };
-        let owner = match address.claims[..] {
+    /// Finds the pod that owns an address: the running, newest one; names break the last tie, so that
+    /// the order of events doesn't.
+    fn elect_owner(&mut self, ix: AddressIx) {
+        let claims = &self.address(ix).claims;
+        let owner = match claims[..] {
             [] => None,
             [only] => Some(only),
-            _ => address.claims.iter().copied().max_by(|a, b| {
+            _ => claims.iter().copied().max_by(|a, b| {
                 let rank = |ix: PodIx| {
                     let pod = &self.get(ix).pod;
                     let running = matches!(pod.phase, PodPhase::Running | PodPhase::Unknown);
@@ -217,8 +315,8 @@ impl Pods {
                 rank(*a).cmp(&rank(*b))
             }),
         };
-        if let Some(address) = self.addresses.get_mut(&ip) {
-            address.owner = owner;
-        }
+        let address = self.address_mut(ix);
+        address.owner = owner;
+        address.listed = false;
     }
 }

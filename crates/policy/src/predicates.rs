@@ -2,9 +2,9 @@
 //!
 //! A class is the list of questions that are answered with yes; nothing else about an address matters.
 
-use std::hash::Hash;
+use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use ipnet::IpNet;
 use podgate_api::LabelSelector;
 
@@ -81,7 +81,9 @@ pub(crate) struct Predicate {
 pub(crate) struct Predicates {
     slots: Vec<Option<Predicate>>,
     free: Vec<PredId>,
-    ids: HashMap<Question, PredId>,
+    /// Slots by question.
+    ids: HashTable<PredId>,
+    hasher: DefaultHashBuilder,
     index: SelectorIndex<Scope, PredId>,
     /// New since the last commit.
     pub fresh: Vec<PredId>,
@@ -94,7 +96,8 @@ impl Predicates {
         let mut predicates = Predicates {
             slots: Vec::new(),
             free: Vec::new(),
-            ids: HashMap::new(),
+            ids: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             index: SelectorIndex::new(),
             fresh: Vec::new(),
             dead: Vec::new(),
@@ -120,7 +123,8 @@ impl Predicates {
 
     /// Takes the predicate into use, once more if it is already.
     pub fn hold(&mut self, question: Question) -> PredId {
-        if let Some(id) = self.ids.get(&question) {
+        let hash = self.hasher.hash_one(&question);
+        if let Some(id) = self.ids.find(hash, |id| self.get(*id).question == question) {
             let id = *id;
             let predicate = self.get_mut(id);
             predicate.refs += 1;
@@ -137,7 +141,6 @@ impl Predicates {
         if let Some((scope, selector)) = question.selector() {
             self.index.file(scope, selector, id);
         }
-        self.ids.insert(question.clone(), id);
         self.slots[id as usize] = Some(Predicate {
             question,
             refs: 1,
@@ -145,6 +148,10 @@ impl Predicates {
             sets: Vec::new(),
             classes: Vec::new(),
             programs: Vec::new(),
+        });
+        let Predicates { ids, slots, hasher, .. } = self;
+        ids.insert_unique(hash, id, |id| {
+            hasher.hash_one(&slots[*id as usize].as_ref().expect("a predicate id in use").question)
         });
         self.fresh.push(id);
         id
@@ -163,7 +170,11 @@ impl Predicates {
     pub fn bury(&mut self) {
         for id in std::mem::take(&mut self.dead) {
             let Some(predicate) = self.slots[id as usize].take() else { continue };
-            self.ids.remove(&predicate.question);
+            if let Ok(entry) =
+                self.ids.find_entry(self.hasher.hash_one(&predicate.question), |found| *found == id)
+            {
+                entry.remove();
+            }
             if let Some((scope, selector)) = predicate.question.selector() {
                 self.index.unfile(scope, selector, id);
             }

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::classes::Classes;
@@ -36,8 +38,43 @@ pub(crate) struct ProgramState {
     pub isolation: DeciderId,
     pub program: Program,
     plan: Plan,
-    /// Rows by the rules that make them, see [`Plan::signature`].
-    pool: FxHashMap<Box<[u32]>, u32>,
+    pool: Pool,
+}
+
+/// The program's rows by what makes them: the rules in ascending order, then the port names resolved.
+#[derive(Debug, Default)]
+struct Pool {
+    signatures: Vec<Signature>,
+    /// Places in `signatures`, once there are too many to try one by one.
+    table: HashTable<u32>,
+}
+
+type Signature = SmallVec<[u32; 4]>;
+
+impl Pool {
+    /// How many signatures are tried one by one.
+    const FEW: usize = 8;
+
+    fn find(&self, signature: &[u32]) -> Option<u32> {
+        if self.signatures.len() <= Self::FEW {
+            return self.signatures.iter().position(|known| known[..] == *signature).map(|at| at as u32);
+        }
+        let same = |at: &u32| self.signatures[*at as usize][..] == *signature;
+        self.table.find(FxBuildHasher.hash_one(signature), same).copied()
+    }
+
+    /// Adds a signature that isn't there, for the next row.
+    fn add(&mut self, signature: &[u32]) {
+        self.signatures.push(SmallVec::from_slice(signature));
+        if self.signatures.len() <= Self::FEW {
+            return;
+        }
+        let first = if self.table.is_empty() { 0 } else { self.signatures.len() - 1 };
+        for at in first..self.signatures.len() {
+            let hash_of = |at: &u32| FxBuildHasher.hash_one(&self.signatures[*at as usize][..]);
+            self.table.insert_unique(hash_of(&(at as u32)), at as u32, hash_of);
+        }
+    }
 }
 
 /// A program's rules, sorted by what makes them match. Numbers are places in `rules`.
@@ -81,7 +118,7 @@ impl ProgramState {
         let default_pod =
             if plan.any == plan.any_pod { default_any.clone() } else { maker.row(&plan.any_pod, &[]) };
         let mut program = Program::new(default_any, default_pod);
-        let mut pool = FxHashMap::default();
+        let mut pool = Pool::default();
         for (class, rules) in plan.matches(facts) {
             maker.add_row(&mut program, &mut pool, class, &rules);
         }
@@ -193,13 +230,7 @@ struct RowMaker<'a> {
 
 impl RowMaker<'_> {
     /// Gives the class the row made by `rules` and by the rules that match its kind of address anyway.
-    fn add_row(
-        &self,
-        program: &mut Program,
-        pool: &mut FxHashMap<Box<[u32]>, u32>,
-        class: ClassId,
-        rules: &[u32],
-    ) {
+    fn add_row(&self, program: &mut Program, pool: &mut Pool, class: ClassId, rules: &[u32]) {
         let pod = self.facts.classes.key(class).first() == Some(&IS_POD);
         let mut all: SmallVec<[u32; 16]> = SmallVec::from_slice(rules);
         all.extend_from_slice(if pod { &self.plan.any_pod } else { &self.plan.any });
@@ -210,14 +241,10 @@ impl RowMaker<'_> {
         for (name, protocol, number) in &named {
             signature.extend([u32::MAX, *name, u32::from(*protocol) << 16 | u32::from(*number)]);
         }
-        let at = match pool.get(&signature[..]) {
-            Some(at) => *at,
-            None => {
-                let at = program.add_to_pool(self.row(&all, &named));
-                pool.insert(signature.into_vec().into(), at);
-                at
-            }
-        };
+        let at = pool.find(&signature).unwrap_or_else(|| {
+            pool.add(&signature);
+            program.add_to_pool(self.row(&all, &named))
+        });
         program.set_row(class, at);
     }
 

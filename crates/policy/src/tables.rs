@@ -117,7 +117,7 @@ pub struct PortRange {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Sorted, disjoint.
-    pub ranges: Arc<[PortRange]>,
+    pub ranges: Box<[PortRange]>,
     /// Outside all ranges.
     pub otherwise: Outcome,
 }
