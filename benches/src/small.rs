@@ -24,7 +24,7 @@ const PORTS: [u16; 9] = [1, 2, 53, 80, 81, 82, 8080, 65534, 65535];
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The object is there, or has changed.
-    Apply(Object),
+    Apply(Box<Object>),
     /// The object is gone, or was never there.
     Delete(ObjectKey),
     /// All changes so far take effect.
@@ -66,7 +66,7 @@ pub fn random_events(seed: u64, count: usize) -> Vec<Event> {
     // Younger than everything that was there in the beginning.
     maker.clock = 1000;
     for object in &objects {
-        events.push(Event::Apply(object.clone()));
+        events.push(Event::Apply(Box::new(object.clone())));
         if maker.rng.percent(20) {
             events.push(Event::Commit);
         }
@@ -102,7 +102,7 @@ impl Maker {
                 Some(old) => *old = object.clone(),
                 None => objects.push(object.clone()),
             }
-            vec![Event::Apply(object)]
+            vec![Event::Apply(Box::new(object))]
         };
         let chosen = (!objects.is_empty()).then(|| self.rng.below(objects.len()));
         match (self.rng.below(20), chosen) {
@@ -134,7 +134,9 @@ impl Maker {
                 // The new one is told before the old one's end: names and addresses overlap in time.
                 let old = objects.swap_remove(at);
                 let mut events = Vec::new();
-                if let Object::Pod(old) = &old {
+                if let Object::Pod(old) = &old
+                    && !old.host_network
+                {
                     let mut pod = self.pod(&old.meta.namespace.clone(), "successor");
                     pod.ips = old.ips.clone();
                     pod.host_network = false;
@@ -209,7 +211,7 @@ impl Maker {
         Meta {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
-            uid: format!("uid-{}", self.rng.next()),
+            uid: format!("uid-{}", self.rng.bits()),
             labels,
             created: format!(
                 "2026-01-01T{:02}:{:02}:{:02}Z",

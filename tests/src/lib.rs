@@ -6,6 +6,6 @@
 //! check (compare.rs) asks World and engine the same questions
 //! ```
 
-//pub mod compare;
-//pub mod mirror;
+pub mod compare;
+pub mod mirror;
 pub mod naive;

@@ -1,1 +1,248 @@
+//! A datapath in memory: it knows only what deltas tell, takes everything untold as unchanged, and
+//! judges from its own copies.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use podgate_policy::{
+    ClassId, Cluster, Decider, DeciderId, Delta, Identity, Outcome, PortKey, ProgramId, Programs, Reason,
+    Row, Side,
+};
+
+use crate::naive::Question;
+
+/// What a kernel would hold.
+#[derive(Clone, Debug, Default)]
+pub struct Mirror {
+    addresses: BTreeMap<IpAddr, Identity>,
+    prefixes: BTreeMap<IpNet, ClassId>,
+    programs: BTreeMap<ProgramId, Copied>,
+}
+
+#[derive(Clone, Debug)]
+struct Copied {
+    default_any: Row,
+    default_pod: Row,
+    rows: BTreeMap<ClassId, Row>,
+}
+
+/// One change of the step that makes new state effective.
+#[derive(Clone, Debug)]
+pub enum Flip {
+    /// An address's class and programs.
+    Address(IpAddr, Option<Identity>),
+    /// A prefix's class.
+    Prefix(IpNet, Option<ClassId>),
+}
+
+impl Mirror {
+    /// Everything the delta tells, in the order of a publication. The error names a broken promise.
+    pub fn apply(&mut self, delta: &Delta, programs: &impl Programs) -> Result<(), String> {
+        self.prepare(delta, programs)?;
+        for flip in flips(delta) {
+            self.flip(&flip)?;
+        }
+        self.collect(delta)
+    }
+
+    /// The first step: rows and programs that nothing points at yet.
+    pub fn prepare(&mut self, delta: &Delta, programs: &impl Programs) -> Result<(), String> {
+        let find = |id: ProgramId| {
+            programs.program(id).ok_or_else(|| format!("{id:?} is in the delta and nowhere else"))
+        };
+        for (id, class) in &delta.rows {
+            let row =
+                find(*id)?.row(*class).ok_or_else(|| format!("{id:?} has no row for {class:?}"))?.clone();
+            let known = self.programs.get_mut(id).ok_or_else(|| format!("rows for unknown {id:?}"))?;
+            known.rows.insert(*class, row);
+        }
+        for id in &delta.programs {
+            let program = find(*id)?;
+            let copied = Copied {
+                default_any: program.default_row(false).clone(),
+                default_pod: program.default_row(true).clone(),
+                rows: program.rows().map(|(class, row)| (class, row.clone())).collect(),
+            };
+            if self.programs.insert(*id, copied).is_some() {
+                return Err(format!("{id:?} is told as new twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One change of the second step.
+    pub fn flip(&mut self, flip: &Flip) -> Result<(), String> {
+        match flip {
+            Flip::Address(address, Some(identity)) => {
+                for id in identity.egress.iter().chain(&identity.ingress) {
+                    if !self.programs.contains_key(id) {
+                        return Err(format!("{address} is to use {id:?}, which was never told"));
+                    }
+                }
+                self.addresses.insert(*address, identity.clone());
+            }
+            Flip::Address(address, None) => {
+                self.addresses.remove(address).ok_or_else(|| format!("{address} is gone twice"))?;
+            }
+            Flip::Prefix(prefix, Some(class)) => {
+                self.prefixes.insert(*prefix, *class);
+            }
+            Flip::Prefix(prefix, None) => {
+                self.prefixes.remove(prefix).ok_or_else(|| format!("{prefix} is gone twice"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last step: what nothing points at any more.
+    pub fn collect(&mut self, delta: &Delta) -> Result<(), String> {
+        for (id, class) in &delta.rows_gone {
+            let program =
+                self.programs.get_mut(id).ok_or_else(|| format!("rows of unknown {id:?} are gone"))?;
+            program
+                .rows
+                .remove(class)
+                .ok_or_else(|| format!("{id:?} never had the row {class:?} that is gone"))?;
+        }
+        for id in &delta.programs_gone {
+            self.programs.remove(id).ok_or_else(|| format!("{id:?} is gone and was never told"))?;
+            let user = self.addresses.iter().find(|(_, i)| i.egress == Some(*id) || i.ingress == Some(*id));
+            if let Some((address, _)) = user {
+                return Err(format!("{id:?} is gone and {address} still uses it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The outcomes of egress and ingress; `None` where no program judges.
+    pub fn judge(&self, question: &Question) -> Result<(Option<Outcome>, Option<Outcome>), String> {
+        let from = self.addresses.get(&question.from);
+        let to = self.addresses.get(&question.to);
+        let key = PortKey::new(question.protocol, question.port);
+        let egress = from.and_then(|i| i.egress).map(|id| self.outcome(id, question.to, key)).transpose()?;
+        let ingress =
+            to.and_then(|i| i.ingress).map(|id| self.outcome(id, question.from, key)).transpose()?;
+        Ok((egress, ingress))
+    }
+
+    fn outcome(&self, id: ProgramId, other: IpAddr, key: PortKey) -> Result<Outcome, String> {
+        let program = self.programs.get(&id).ok_or_else(|| format!("{id:?} is in use and not known"))?;
+        let (class, pod) = match self.addresses.get(&other) {
+            Some(identity) => (identity.class, true),
+            None => (self.longest_match(other)?, false),
+        };
+        let default = if pod { &program.default_pod } else { &program.default_any };
+        Ok(program.rows.get(&class).unwrap_or(default).outcome(key))
+    }
+
+    fn longest_match(&self, address: IpAddr) -> Result<ClassId, String> {
+        self.prefixes
+            .iter()
+            .filter(|(prefix, _)| prefix.contains(&address))
+            .max_by_key(|(prefix, _)| prefix.prefix_len())
+            .map(|(_, class)| *class)
+            .ok_or_else(|| format!("no prefix holds {address}"))
+    }
+
+    /// Whether this agrees with the engine's own answer.
+    pub fn agrees(&self, cluster: &Cluster, question: &Question) -> Result<(), String> {
+        let decision = cluster.evaluate(&crate::compare::connection(question));
+        let (egress, ingress) = self.judge(question)?;
+        let side = |name, side: &Side, outcome, address| {
+            self.side_agrees(cluster, side, outcome, address)
+                .map_err(|why| format!("{name}: {why}\n{question:?}\n engine {decision:?}"))
+        };
+        side("egress", &decision.egress, egress, question.from)?;
+        side("ingress", &decision.ingress, ingress, question.to)
+    }
+
+    fn side_agrees(
+        &self,
+        cluster: &Cluster,
+        side: &Side,
+        outcome: Option<Outcome>,
+        address: IpAddr,
+    ) -> Result<(), String> {
+        let pod = self.addresses.contains_key(&address);
+        match (&side.reason, outcome) {
+            (Reason::NotAPod, None) if !pod => Ok(()),
+            // The kernel decides these two before any table: a node's name is all it needs.
+            (Reason::Itself, _) => Ok(()),
+            (Reason::OwnNode, _) if !pod || self.addresses[&address].node.is_some() => Ok(()),
+            (Reason::NotIsolated, None) if pod => Ok(()),
+            (Reason::IcmpEcho, Some(outcome)) if outcome.decider == DeciderId::ICMP_ECHO => {
+                same(side, outcome)
+            }
+            (Reason::Rule(_) | Reason::Isolated(_), Some(outcome)) => {
+                let named = match cluster.decider(outcome.decider) {
+                    Some(Decider::Rule(rule)) => Reason::Rule(rule.clone()),
+                    Some(Decider::Isolation { policies, .. }) => Reason::Isolated(policies.clone()),
+                    other => return Err(format!("{:?} stands for {other:?}", outcome.decider)),
+                };
+                if named != side.reason {
+                    return Err(format!("the tables say {named:?}"));
+                }
+                same(side, outcome)
+            }
+            (_, outcome) => Err(format!("the tables say {outcome:?}, pod: {pod}")),
+        }
+    }
+
+    /// Whether every copy still means what the engine's programs mean: programs never change in
+    /// secret, and none is kept or missed.
+    pub fn copies_are_current(&self, cluster: &Cluster) -> Result<(), String> {
+        let pods = self.addresses.values().map(|identity| (identity.class, true));
+        let classes: Vec<_> = pods.chain(self.prefixes.values().map(|class| (*class, false))).collect();
+        for (id, copied) in &self.programs {
+            let program = cluster.program(*id).ok_or_else(|| format!("{id:?} was never told as gone"))?;
+            for (class, pod) in &classes {
+                let default = if *pod { &copied.default_pod } else { &copied.default_any };
+                let mine = copied.rows.get(class).unwrap_or(default);
+                let theirs = program.row(*class).unwrap_or_else(|| program.default_row(*pod));
+                if mine != theirs {
+                    return Err(format!("{id:?} {class:?}: told {mine:?}, now {theirs:?}"));
+                }
+            }
+            if let Some(class) = copied.rows.keys().find(|class| program.row(**class).is_none()) {
+                return Err(format!("{id:?} lost its row for {class:?}, which was never told"));
+            }
+            for (class, _) in program.rows() {
+                if !copied.rows.contains_key(&class) {
+                    return Err(format!("{id:?} has a row for {class:?} that was never told"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Programs that no address uses: what a delta should have named as gone.
+    pub fn unused_programs(&self) -> Vec<ProgramId> {
+        let used =
+            |id: &ProgramId| self.addresses.values().any(|i| i.egress == Some(*id) || i.ingress == Some(*id));
+        self.programs.keys().filter(|id| !used(id)).copied().collect()
+    }
+
+    /// Whether two mirrors hold the same, whatever the numbers of classes and programs are. The error
+    /// names an address or prefix that one of them lacks.
+    pub fn same_reach(&self, other: &Mirror) -> Result<(), String> {
+        let missing =
+            |a: &Mirror, b: &Mirror| a.addresses.keys().find(|k| !b.addresses.contains_key(k)).copied();
+        match missing(self, other).or(missing(other, self)) {
+            Some(address) => Err(format!("only one of them knows {address}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn same(side: &Side, outcome: Outcome) -> Result<(), String> {
+    if side.verdict == outcome.verdict { Ok(()) } else { Err(format!("the tables say {outcome:?}")) }
+}
+
+/// The second step's changes. A kernel makes them effective at once.
+pub fn flips(delta: &Delta) -> Vec<Flip> {
+    let addresses =
+        delta.addresses.iter().map(|(address, identity)| Flip::Address(*address, identity.clone()));
+    let prefixes = delta.prefixes.iter().map(|(prefix, class)| Flip::Prefix(*prefix, *class));
+    addresses.chain(prefixes).collect()
+}

@@ -33,7 +33,7 @@ pub struct Question {
     pub to: IpAddr,
     /// IANA protocol number.
     pub protocol: u8,
-    /// Destination port; 0 for protocols without ports.
+    /// Destination port; the type of ICMP and ICMPv6; 0 for other protocols without ports.
     pub port: u16,
 }
 
@@ -147,6 +147,18 @@ impl World {
 
     /// The answer for the source's egress and the destination's ingress.
     pub fn answer(&self, question: &Question) -> (Answer, Answer) {
+        let both = |why: Why| {
+            let answer = Answer { allowed: true, why };
+            (answer.clone(), answer)
+        };
+        // Case 20: not seen by policy.
+        if question.from == question.to {
+            return both(Why::Itself);
+        }
+        // Case 19: every address of the node the pod runs on, both ways.
+        if self.runs_on(question.to, question.from) || self.runs_on(question.from, question.to) {
+            return both(Why::OwnNode);
+        }
         (self.side(Side::Egress, question), self.side(Side::Ingress, question))
     }
 
@@ -159,14 +171,6 @@ impl World {
         let Some(subject) = self.pod_at(subject_address) else {
             return yes(Why::NotAPod);
         };
-        // Case 20: not seen by policy.
-        if subject_address == other_address {
-            return yes(Why::Itself);
-        }
-        // Case 19: every address of the node the pod runs on, both ways.
-        if self.own_node_has(subject, other_address) {
-            return yes(Why::OwnNode);
-        }
         let policies: Vec<&NetworkPolicy> = self
             .policies
             .values()
@@ -187,14 +191,16 @@ impl World {
                 }
             }
         }
-        if self.icmp_echo && matches!(question.protocol, 1 | 58) {
+        // Case 21: echo requests are types 8 of ICMP and 128 of ICMPv6; replies follow them anyway.
+        if self.icmp_echo && matches!((question.protocol, question.port), (1, 8) | (58, 128)) {
             return yes(Why::IcmpEcho);
         }
         let isolating = |p: &&NetworkPolicy| (p.meta.namespace.clone(), p.meta.name.clone());
         Answer { allowed: false, why: Why::Isolated(policies.iter().map(isolating).collect()) }
     }
 
-    /// Cases 6 and 27: the pod that policy sees at an address.
+    /// Cases 6 and 27: the pod that policy sees at an address. One that runs, and isn't about to end, goes
+    /// before one that is newer; names end a tie, so that there is one answer.
     fn pod_at(&self, address: IpAddr) -> Option<&Pod> {
         self.pods
             .values()
@@ -203,13 +209,21 @@ impl World {
             .filter(|pod| pod.ips.contains(&address))
             .max_by_key(|pod| {
                 let runs = !matches!(pod.phase, PodPhase::Pending);
-                (runs, &pod.meta.created, &pod.meta.uid)
+                (runs, !pod.meta.terminating, &pod.meta.created, &pod.meta.namespace, &pod.meta.name)
             })
     }
 
-    fn own_node_has(&self, pod: &Pod, address: IpAddr) -> bool {
-        let Some(name) = &pod.node else { return false };
-        self.nodes.get(name).is_some_and(|node| node.addresses.contains(&address))
+    /// Whether every pod that policy may select can be reached at some address.
+    pub fn every_pod_has_an_address(&self) -> bool {
+        let ended = |pod: &Pod| matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
+        let owns = |pod: &Pod, ip: &IpAddr| self.pod_at(*ip).is_some_and(|owner| std::ptr::eq(owner, pod));
+        self.pods.values().all(|pod| pod.host_network || ended(pod) || pod.ips.iter().any(|ip| owns(pod, ip)))
+    }
+
+    /// Whether there is a pod at `pod`, on a node that has the address `node`.
+    fn runs_on(&self, pod: IpAddr, node: IpAddr) -> bool {
+        let Some(name) = self.pod_at(pod).and_then(|pod| pod.node.as_ref()) else { return false };
+        self.nodes.get(name).is_some_and(|found| found.addresses.contains(&node))
     }
 
     fn rule_allows(

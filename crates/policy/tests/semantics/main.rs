@@ -1,0 +1,12 @@
+//! What the engine decides, case by case: each test is named after the numbered case of the
+//! specification that it holds.
+
+mod blocks;
+mod deltas;
+mod fixture;
+mod kinds;
+mod lifecycle;
+mod order;
+mod ports;
+mod rules;
+mod selection;
