@@ -71,7 +71,8 @@ fn number(text: &str) -> Option<Plain> {
         b'+' | b'-' => i > 0 && matches!(digits.as_bytes()[i - 1], b'e' | b'E'),
         _ => false,
     });
-    (shape && seen && digits.parse::<f64>().is_ok()).then_some(Plain::Float)
+    // A number that no float holds, such as a commit id like `12e3456`, stays text.
+    (shape && seen && digits.parse::<f64>().is_ok_and(f64::is_finite)).then_some(Plain::Float)
 }
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ mod tests {
             ("08", Plain::Float),
             ("1.0", Plain::Float),
             ("1e3", Plain::Float),
+            ("12e3456", Plain::Text),
             (".5", Plain::Float),
             ("1.2.3", Plain::Text),
             ("10.0.0.0/8", Plain::Text),
