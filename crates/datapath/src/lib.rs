@@ -1,1 +1,63 @@
-//! placeholder
+//! Enforces verdict tables in the kernel and reports what they decided there.
+//!
+//! ```text
+//! podgate_policy::Delta --publish--> kernel tables --packets--> Event, Counters
+//! ```
+//!
+//! [`Datapath`] is what every backend does; [`BpfDatapath`] is the eBPF one. Verdicts are made by the
+//! engine alone; a backend only looks them up, and adds the fixed cases that [`Reason`] names.
+
+pub mod bpf;
+mod error;
+mod event;
+mod report;
+
+pub use bpf::{BpfDatapath, BpfOptions, Capacity, EventRate, Unsupported, probe, remove};
+pub use error::Error;
+pub use event::{Event, Reason};
+pub use report::{Counters, PublishReport, UnknownPods};
+
+use podgate_policy::{Delta, Programs};
+
+/// Makes verdict tables the kernel's, and hands out what the kernel saw.
+pub trait Datapath {
+    /// Makes a change current. A packet sees all of it or nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::NeedsFull`] when the kernel's state isn't known (after adopting it, or after another
+    /// error): use [`Datapath::publish_full`]. On any error the kernel keeps the state before.
+    fn publish(&mut self, programs: &dyn Programs, delta: &Delta) -> Result<PublishReport, Error>;
+
+    /// Like [`Datapath::publish`], with a delta that is the whole state: what it doesn't name goes away.
+    ///
+    /// # Errors
+    /// As [`Datapath::publish`], without [`Error::NeedsFull`].
+    fn publish_full(&mut self, programs: &dyn Programs, state: &Delta) -> Result<PublishReport, Error>;
+
+    /// Does what publishing has put off: call it when idle, until it returns `true`. It doesn't wait.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the state in force isn't touched by that.
+    fn settle(&mut self) -> Result<bool, Error>;
+
+    /// Hands over the events that have come in; call it every 10 ms or so. Returns how many.
+    ///
+    /// # Errors
+    /// When the kernel's buffer can't be read.
+    fn poll_events(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, Error>;
+
+    /// The sums over all CPUs, since the tables were loaded (not: since this process started).
+    ///
+    /// # Errors
+    /// When the kernel's counters can't be read.
+    fn counters(&self) -> Result<Counters, Error>;
+
+    /// What happens to pod addresses of this node that no publication has named yet.
+    fn set_unknown_pods(&mut self, unknown_pods: UnknownPods);
+
+    /// Checks what others may have undone in the kernel and restores it; call it now and then.
+    ///
+    /// # Errors
+    /// When something is missing and can't be restored.
+    fn reassert(&mut self) -> Result<(), Error>;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel program and user space share. src/bpf/layout.rs mirrors it; both sides assert the
+ * same sizes and offsets.
+ */
+#ifndef PODGATE_LAYOUT_H
+#define PODGATE_LAYOUT_H
+
+#define PG_OFFSET_IS(type, member, at) \
+	_Static_assert(__builtin_offsetof(type, member) == (at), #type "." #member)
+#define PG_SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type)
+
+/*
+ * An identity in one word; 0 is "no such address in this generation".
+ * bits 0..19 egress program, 20..39 ingress program, 40..61 class, 62 runs on this node, 63 is a pod
+ */
+#define PG_PROGRAM_MASK 0xfffffu
+#define PG_INGRESS_SHIFT 20
+#define PG_CLASS_SHIFT 40
+#define PG_CLASS_MASK 0x3fffffu
+#define PG_LOCAL (1ull << 62)
+#define PG_POD (1ull << 63)
+
+enum pg_program {
+	PG_NOT_ISOLATED = 0,
+	/* Denies all: stands in for a program that found no room. */
+	PG_CLOSED = 1,
+};
+
+/* Classes 0 and 1 name a program's default rows: for addresses that are no pod's, and for pods'. */
+enum { PG_DEFAULT_ANY = 0, PG_DEFAULT_POD = 1 };
+
+/* Slot `generation & 1` is the state in force; the other one is what publishing writes. */
+struct pg_ident {
+	__u64 word[2];
+};
+PG_SIZE_IS(struct pg_ident, 16);
+
+struct pg_prefix4 {
+	__u32 length;
+	__u32 address;
+};
+PG_SIZE_IS(struct pg_prefix4, 8);
+
+struct pg_prefix6 {
+	__u32 length;
+	__u32 address[4];
+};
+PG_SIZE_IS(struct pg_prefix6, 20);
+
+struct pg_row_key {
+	__u32 program;
+	__u32 class;
+};
+PG_SIZE_IS(struct pg_row_key, 8);
+
+struct pg_row {
+	__u32 offset;
+	__u16 length;
+	__u8 allowed;
+	__u8 pad;
+	__u64 decider;
+};
+PG_SIZE_IS(struct pg_row, 16);
+PG_OFFSET_IS(struct pg_row, allowed, 6);
+PG_OFFSET_IS(struct pg_row, decider, 8);
+
+/* Port keys are protocol << 16 | port; lo and hi are inclusive. */
+struct pg_range {
+	__u32 lo;
+	__u32 hi;
+	__u64 decider;
+	__u32 allowed;
+	__u32 pad;
+};
+PG_SIZE_IS(struct pg_range, 24);
+PG_OFFSET_IS(struct pg_range, allowed, 16);
+
+#define PG_CIDRS 8
+#define PG_UNPLACED_BITS 65536
+
+struct pg_cidr4 {
+	__u32 address;
+	__u32 mask;
+};
+
+struct pg_cidr6 {
+	__u32 address[4];
+	__u32 mask[4];
+};
+
+struct pg_config {
+	__u64 generation;
+	/* Whether a pod address of this node that isn't known is closed (1) or open (0). */
+	__u32 strict;
+	/* Whether any bit of `unplaced` is set. */
+	__u32 any_unplaced;
+	/* Denial events a second and source, 0: all of them; and how many may come at once. */
+	__u32 event_rate;
+	__u32 event_burst;
+	__u32 cidrs4;
+	__u32 cidrs6;
+	struct pg_cidr4 cidr4[PG_CIDRS];
+	struct pg_cidr6 cidr6[PG_CIDRS];
+	/* Hashes of addresses that found no room: treated as closed, never as "no pod's". */
+	__u64 unplaced[PG_UNPLACED_BITS / 64];
+};
+PG_OFFSET_IS(struct pg_config, strict, 8);
+PG_OFFSET_IS(struct pg_config, any_unplaced, 12);
+PG_OFFSET_IS(struct pg_config, event_rate, 16);
+PG_OFFSET_IS(struct pg_config, cidrs4, 24);
+PG_OFFSET_IS(struct pg_config, cidr4, 32);
+PG_OFFSET_IS(struct pg_config, cidr6, 96);
+PG_OFFSET_IS(struct pg_config, unplaced, 352);
+PG_SIZE_IS(struct pg_config, 8544);
+
+enum pg_reason {
+	PG_REASON_POLICY = 0,
+	PG_REASON_TABLE_FULL = 1,
+	PG_REASON_UNKNOWN_POD = 2,
+	PG_REASON_FRAGMENT = 3,
+	PG_REASON_UNPARSABLE = 4,
+	PG_REASON_NO_ROW = 5,
+	PG_REASONS = 8,
+};
+
+struct pg_counters {
+	__u64 packets;
+	__u64 bytes;
+	__u64 allowed;
+	__u64 denied[PG_REASONS];
+	__u64 own_node;
+	__u64 neighbour_discovery;
+	__u64 related;
+	__u64 to_itself;
+	__u64 no_conntrack;
+	__u64 unclassifiable;
+	__u64 events_attempted;
+	__u64 events_submitted;
+	__u64 events_lost;
+	__u64 events_suppressed;
+};
+PG_OFFSET_IS(struct pg_counters, denied, 24);
+PG_OFFSET_IS(struct pg_counters, own_node, 88);
+PG_OFFSET_IS(struct pg_counters, events_attempted, 136);
+PG_SIZE_IS(struct pg_counters, 168);
+
+struct pg_bucket {
+	__u64 last_ns;
+	__u32 tokens;
+	__u32 suppressed;
+};
+PG_SIZE_IS(struct pg_bucket, 16);
+
+enum pg_event_flag {
+	/* The packet went from the connection's destination to its source. */
+	PG_EVENT_REPLY = 1,
+	/* The connection was established: a denial cuts it. */
+	PG_EVENT_ESTABLISHED = 2,
+	/* original_address and original_port differ from the destination. */
+	PG_EVENT_DST_NAT = 4,
+	PG_EVENT_SOURCE_LOCAL = 8,
+	PG_EVENT_DESTINATION_LOCAL = 16,
+	PG_EVENT_SOURCE_POD = 32,
+	PG_EVENT_DESTINATION_POD = 64,
+	PG_EVENT_NO_CONNTRACK = 128,
+};
+
+enum pg_direction { PG_NO_DIRECTION = 0, PG_EGRESS = 1, PG_INGRESS = 2 };
+
+/* Source and destination are those of the connection's first packet, after destination NAT. */
+struct pg_event {
+	__u64 ktime_ns;
+	__u64 egress_decider;
+	__u64 ingress_decider;
+	__u32 source[4];
+	__u32 destination[4];
+	__u32 original_address[4];
+	/* Denial events of this source that the rate limit withheld since its last one. */
+	__u32 suppressed;
+	/* Bytes of the packet from its IP header on. */
+	__u32 length;
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 original_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 allowed;
+	__u8 denied_by;
+	__u8 reason;
+	__u8 flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 pad[2];
+};
+PG_OFFSET_IS(struct pg_event, source, 24);
+PG_OFFSET_IS(struct pg_event, original_address, 56);
+PG_OFFSET_IS(struct pg_event, suppressed, 72);
+PG_OFFSET_IS(struct pg_event, source_port, 80);
+PG_OFFSET_IS(struct pg_event, protocol, 86);
+PG_OFFSET_IS(struct pg_event, icmp_type, 92);
+PG_SIZE_IS(struct pg_event, 96);
+
+#endif

@@ -1,0 +1,212 @@
+//! What is shared with the kernel program: the mirror of `kernel/layout.h`.
+
+use std::mem::offset_of;
+
+pub(crate) const LOCAL: u64 = 1 << 62;
+pub(crate) const POD: u64 = 1 << 63;
+pub(crate) const INGRESS_SHIFT: u32 = 20;
+pub(crate) const CLASS_SHIFT: u32 = 40;
+pub(crate) const PROGRAMS: u32 = 1 << 20;
+pub(crate) const CLASSES: u32 = 1 << 22;
+
+/// The program that denies all.
+pub(crate) const CLOSED: u32 = 1;
+/// Programs and classes below are fixed.
+pub(crate) const FIRST_FREE: u32 = 2;
+pub(crate) const DEFAULT_ANY: u32 = 0;
+pub(crate) const DEFAULT_POD: u32 = 1;
+
+pub(crate) const CIDRS: usize = 8;
+pub(crate) const UNPLACED_BITS: usize = 65536;
+
+pub(crate) const IDENT_SIZE: usize = 16;
+pub(crate) const RANGE_SIZE: usize = 24;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RowKey {
+    pub(crate) program: u32,
+    pub(crate) class: u32,
+}
+
+impl RowKey {
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.program.to_ne_bytes());
+        bytes[4..].copy_from_slice(&self.class.to_ne_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let fields = Fields::new(bytes, size_of::<RowKey>())?;
+        Some(RowKey { program: fields.u32(0), class: fields.u32(4) })
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawRow {
+    pub(crate) offset: u32,
+    pub(crate) length: u16,
+    pub(crate) allowed: u8,
+    pub(crate) pad: u8,
+    pub(crate) decider: u64,
+}
+
+impl RawRow {
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&self.offset.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&self.length.to_ne_bytes());
+        bytes[6] = self.allowed;
+        bytes[8..].copy_from_slice(&self.decider.to_ne_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let fields = Fields::new(bytes, size_of::<RawRow>())?;
+        Some(RawRow {
+            offset: fields.u32(0),
+            length: fields.u16(4),
+            allowed: bytes[6],
+            pad: 0,
+            decider: fields.u64(8),
+        })
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RawRange {
+    pub(crate) lo: u32,
+    pub(crate) hi: u32,
+    pub(crate) decider: u64,
+    pub(crate) allowed: u32,
+    pub(crate) pad: u32,
+}
+
+#[repr(C)]
+pub(crate) struct Config {
+    pub(crate) generation: u64,
+    pub(crate) strict: u32,
+    pub(crate) any_unplaced: u32,
+    pub(crate) event_rate: u32,
+    pub(crate) event_burst: u32,
+    pub(crate) cidrs4: u32,
+    pub(crate) cidrs6: u32,
+    pub(crate) cidr4: [[u32; 2]; CIDRS],
+    pub(crate) cidr6: [[[u32; 4]; 2]; CIDRS],
+    pub(crate) unplaced: [u64; UNPLACED_BITS / 64],
+}
+
+#[repr(C)]
+pub(crate) struct RawCounters {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) allowed: u64,
+    pub(crate) denied: [u64; 8],
+    pub(crate) own_node: u64,
+    pub(crate) neighbour_discovery: u64,
+    pub(crate) related: u64,
+    pub(crate) to_itself: u64,
+    pub(crate) no_conntrack: u64,
+    pub(crate) unclassifiable: u64,
+    pub(crate) events_attempted: u64,
+    pub(crate) events_submitted: u64,
+    pub(crate) events_lost: u64,
+    pub(crate) events_suppressed: u64,
+}
+
+#[repr(C)]
+pub(crate) struct RawEvent {
+    pub(crate) ktime_ns: u64,
+    pub(crate) egress_decider: u64,
+    pub(crate) ingress_decider: u64,
+    pub(crate) source: [u32; 4],
+    pub(crate) destination: [u32; 4],
+    pub(crate) original_address: [u32; 4],
+    pub(crate) suppressed: u32,
+    pub(crate) length: u32,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) original_port: u16,
+    pub(crate) protocol: u8,
+    pub(crate) family: u8,
+    pub(crate) allowed: u8,
+    pub(crate) denied_by: u8,
+    pub(crate) reason: u8,
+    pub(crate) flags: u8,
+    pub(crate) icmp_type: u8,
+    pub(crate) icmp_code: u8,
+    pub(crate) pad: [u8; 2],
+}
+
+pub(crate) const EVENT_REPLY: u8 = 1;
+pub(crate) const EVENT_ESTABLISHED: u8 = 2;
+pub(crate) const EVENT_DST_NAT: u8 = 4;
+pub(crate) const EVENT_SOURCE_LOCAL: u8 = 8;
+pub(crate) const EVENT_DESTINATION_LOCAL: u8 = 16;
+pub(crate) const EVENT_SOURCE_POD: u8 = 32;
+pub(crate) const EVENT_DESTINATION_POD: u8 = 64;
+pub(crate) const EVENT_NO_CONNTRACK: u8 = 128;
+
+const _: () = {
+    assert!(size_of::<RowKey>() == 8);
+    assert!(size_of::<RawRow>() == 16);
+    assert!(offset_of!(RawRow, allowed) == 6);
+    assert!(offset_of!(RawRow, decider) == 8);
+    assert!(size_of::<RawRange>() == RANGE_SIZE);
+    assert!(offset_of!(RawRange, allowed) == 16);
+    assert!(offset_of!(Config, strict) == 8);
+    assert!(offset_of!(Config, any_unplaced) == 12);
+    assert!(offset_of!(Config, event_rate) == 16);
+    assert!(offset_of!(Config, cidrs4) == 24);
+    assert!(offset_of!(Config, cidr4) == 32);
+    assert!(offset_of!(Config, cidr6) == 96);
+    assert!(offset_of!(Config, unplaced) == 352);
+    assert!(size_of::<Config>() == 8544);
+    assert!(offset_of!(RawCounters, denied) == 24);
+    assert!(offset_of!(RawCounters, own_node) == 88);
+    assert!(offset_of!(RawCounters, events_attempted) == 136);
+    assert!(size_of::<RawCounters>() == 168);
+    assert!(offset_of!(RawEvent, source) == 24);
+    assert!(offset_of!(RawEvent, original_address) == 56);
+    assert!(offset_of!(RawEvent, suppressed) == 72);
+    assert!(offset_of!(RawEvent, source_port) == 80);
+    assert!(offset_of!(RawEvent, protocol) == 86);
+    assert!(offset_of!(RawEvent, icmp_type) == 92);
+    assert!(size_of::<RawEvent>() == 96);
+};
+
+/// Reads numbers out of bytes whose length was checked once.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// `None` when there are fewer than `size` bytes.
+    pub(crate) fn new(bytes: &'a [u8], size: usize) -> Option<Self> {
+        bytes.get(..size).map(Fields)
+    }
+
+    pub(crate) fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
+        let mut out = [0; N];
+        out.copy_from_slice(&self.0[at..at + N]);
+        out
+    }
+
+    pub(crate) fn u8(self, at: usize) -> u8 {
+        self.0[at]
+    }
+
+    pub(crate) fn u16(self, at: usize) -> u16 {
+        u16::from_ne_bytes(self.bytes(at))
+    }
+
+    pub(crate) fn u32(self, at: usize) -> u32 {
+        u32::from_ne_bytes(self.bytes(at))
+    }
+
+    pub(crate) fn u64(self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.bytes(at))
+    }
+}

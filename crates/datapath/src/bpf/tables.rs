@@ -1,0 +1,461 @@
+//! Verdict tables in the kernel: which programs are there, under which kernel ids, and where.
+//!
+//! Only programs of this node's pods are installed. Ids that packets may still carry go to
+//! [`Leftovers`] and come back through [`Tables::recycle`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use podgate_policy::{ClassId, Outcome, Program, ProgramId, Row, Verdict};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::alloc::{Ids, Stretches};
+use super::layout::{
+    CLASSES, CLOSED, DEFAULT_ANY, DEFAULT_POD, FIRST_FREE, PROGRAMS, RawRange, RawRow, RowKey,
+};
+use super::store::Store;
+use crate::Error;
+
+/// What no packet can find after the next flip, to be removed and used again later.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    pub(crate) rows: FxHashSet<RowKey>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) indexes: Vec<u32>,
+    pub(crate) programs: Vec<u32>,
+    pub(crate) classes: Vec<u32>,
+    pub(crate) stretches: Vec<(u32, u32)>,
+}
+
+impl Leftovers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+            && self.addresses.is_empty()
+            && self.indexes.is_empty()
+            && self.programs.is_empty()
+            && self.classes.is_empty()
+            && self.stretches.is_empty()
+    }
+
+    pub(crate) fn append(&mut self, mut other: Leftovers) {
+        self.rows.extend(other.rows.drain());
+        self.addresses.append(&mut other.addresses);
+        self.indexes.append(&mut other.indexes);
+        self.programs.append(&mut other.programs);
+        self.classes.append(&mut other.classes);
+        self.stretches.append(&mut other.stretches);
+    }
+}
+
+type Ranges = Arc<[RawRange]>;
+
+#[derive(Debug)]
+struct Used {
+    uses: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Installed(Installed),
+    /// No room: its pods are closed.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Installed {
+    id: u32,
+    defaults: Vec<(u32, Ranges)>,
+    rows: FxHashMap<ClassId, Ranges>,
+}
+
+/// Programs of an earlier state, kept until a full publication has replaced them.
+#[derive(Debug, Default)]
+pub(crate) struct Forgotten {
+    programs: Vec<Installed>,
+    classes: FxHashMap<ClassId, (u32, u32)>,
+    foreign: Leftovers,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tables {
+    programs: FxHashMap<ProgramId, Used>,
+    failed: BTreeSet<ProgramId>,
+    /// Kernel id and uses.
+    classes: FxHashMap<ClassId, (u32, u32)>,
+    /// Start and uses.
+    shared: FxHashMap<Ranges, (u32, u32)>,
+    program_ids: Ids,
+    class_ids: Ids,
+    stretches: Stretches,
+    rows: u32,
+    rows_limit: u32,
+    ranges: u32,
+    ranges_limit: u32,
+    /// Old and new ranges share the table until the old ones are dropped.
+    replacing: bool,
+    foreign: Leftovers,
+}
+
+impl Tables {
+    /// Empty tables with room for so many rows and ranges, twice: once for what is in force, once for
+    /// what replaces it.
+    pub(crate) fn new(rows_limit: u32, ranges_limit: u32) -> Self {
+        Tables {
+            programs: FxHashMap::default(),
+            failed: BTreeSet::new(),
+            classes: FxHashMap::default(),
+            shared: FxHashMap::default(),
+            program_ids: Ids::new(FIRST_FREE, PROGRAMS),
+            class_ids: Ids::new(FIRST_FREE, CLASSES),
+            stretches: Stretches::new(2 * ranges_limit),
+            rows: 0,
+            rows_limit,
+            ranges: 0,
+            ranges_limit,
+            replacing: false,
+            foreign: Leftovers::default(),
+        }
+    }
+
+    /// As [`Tables::new`], around what another process left: `programs` and `classes` are in idents.
+    pub(crate) fn adopt(
+        rows_limit: u32,
+        ranges_limit: u32,
+        rows: &[(RowKey, RawRow)],
+        mut programs: BTreeSet<u32>,
+        mut classes: BTreeSet<u32>,
+    ) -> Self {
+        let mut stretches = BTreeMap::new();
+        for (key, row) in rows {
+            programs.insert(key.program);
+            classes.insert(key.class);
+            if row.length > 0 {
+                stretches.insert(row.offset, u32::from(row.length));
+            }
+        }
+        programs.retain(|id| *id >= FIRST_FREE);
+        classes.retain(|id| *id >= FIRST_FREE);
+        let mut new = Tables::new(rows_limit, ranges_limit);
+        new.program_ids = Ids::with_used(FIRST_FREE, PROGRAMS, &programs);
+        new.class_ids = Ids::with_used(FIRST_FREE, CLASSES, &classes);
+        new.stretches = Stretches::with_used(2 * ranges_limit, &stretches);
+        new.foreign = Leftovers {
+            rows: rows.iter().map(|(key, _)| *key).collect(),
+            programs: programs.into_iter().collect(),
+            classes: classes.into_iter().collect(),
+            stretches: stretches.into_iter().collect(),
+            ..Leftovers::default()
+        };
+        new
+    }
+
+    /// Starts a full publication: every program is new again, the old ones stay until
+    /// [`Tables::drop_forgotten`].
+    pub(crate) fn forget(&mut self) -> Forgotten {
+        self.failed.clear();
+        self.rows = 0;
+        self.replacing = true;
+        let programs = mem::take(&mut self.programs)
+            .into_values()
+            .filter_map(|used| match used.state {
+                State::Installed(installed) => Some(installed),
+                State::Failed => None,
+            })
+            .collect();
+        Forgotten { programs, classes: mem::take(&mut self.classes), foreign: mem::take(&mut self.foreign) }
+    }
+
+    pub(crate) fn drop_forgotten(&mut self, forgotten: Forgotten, leftovers: &mut Leftovers) {
+        self.replacing = false;
+        for installed in forgotten.programs {
+            for (class, ranges) in installed.defaults {
+                leftovers.rows.insert(RowKey { program: installed.id, class });
+                self.release_ranges(&ranges, leftovers);
+            }
+            for (class, ranges) in installed.rows {
+                // A class that has a row is in `classes`.
+                if let Some((id, _)) = forgotten.classes.get(&class) {
+                    leftovers.rows.insert(RowKey { program: installed.id, class: *id });
+                }
+                self.release_ranges(&ranges, leftovers);
+            }
+            leftovers.programs.push(installed.id);
+        }
+        leftovers.classes.extend(forgotten.classes.into_values().map(|(id, _)| id));
+        leftovers.append(forgotten.foreign);
+    }
+
+    /// The kernel's id of a class; counts one use. `None`: no id is free.
+    pub(crate) fn use_class(&mut self, class: ClassId) -> Option<u32> {
+        if let Some((id, uses)) = self.classes.get_mut(&class) {
+            *uses += 1;
+            return Some(*id);
+        }
+        let id = self.class_ids.take()?;
+        self.classes.insert(class, (id, 1));
+        Some(id)
+    }
+
+    pub(crate) fn class(&self, class: ClassId) -> Option<u32> {
+        self.classes.get(&class).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn release_class(&mut self, class: ClassId, leftovers: &mut Leftovers) {
+        let Some((id, uses)) = self.classes.get_mut(&class) else { return };
+        *uses -= 1;
+        if *uses == 0 {
+            leftovers.classes.push(*id);
+            self.classes.remove(&class);
+        }
+    }
+
+    /// The kernel's id of a program in use, or [`CLOSED`].
+    pub(crate) fn program(&self, program: ProgramId) -> u32 {
+        match self.programs.get(&program) {
+            Some(Used { state: State::Installed(installed), .. }) => installed.id,
+            _ => CLOSED,
+        }
+    }
+
+    pub(crate) fn is_installed(&self, program: ProgramId) -> bool {
+        matches!(self.programs.get(&program), Some(Used { state: State::Installed(_), .. }))
+    }
+
+    pub(crate) fn installed(&self) -> impl Iterator<Item = ProgramId> {
+        self.programs
+            .iter()
+            .filter(|(_, used)| matches!(used.state, State::Installed(_)))
+            .map(|(program, _)| *program)
+    }
+
+    pub(crate) fn failed(&self) -> Vec<ProgramId> {
+        self.failed.iter().copied().collect()
+    }
+
+    /// Counts one use more. `true`: the program isn't installed yet, see [`Tables::install`].
+    pub(crate) fn use_program(&mut self, program: ProgramId) -> bool {
+        let used = self.programs.entry(program).or_insert(Used { uses: 0, state: State::Failed });
+        used.uses += 1;
+        if used.uses == 1 {
+            self.failed.insert(program);
+        }
+        used.uses == 1
+    }
+
+    pub(crate) fn release_program(&mut self, program: ProgramId, leftovers: &mut Leftovers) {
+        let Some(used) = self.programs.get_mut(&program) else { return };
+        used.uses -= 1;
+        if used.uses > 0 {
+            return;
+        }
+        self.failed.remove(&program);
+        if let Some(Used { state: State::Installed(installed), .. }) = self.programs.remove(&program) {
+            self.uninstall(installed, leftovers);
+        }
+    }
+
+    /// Writes all rows of a program in use. `false`: no room; what was written is in `leftovers`.
+    pub(crate) fn install(
+        &mut self,
+        store: &mut impl Store,
+        program: ProgramId,
+        table: &Program,
+        leftovers: &mut Leftovers,
+    ) -> Result<bool, Error> {
+        let rows = table.rows();
+        if self.rows as usize + rows.len() + 2 > self.rows_limit as usize {
+            return Ok(false);
+        }
+        let Some(id) = self.program_ids.take() else { return Ok(false) };
+        let mut installed = Installed { id, defaults: Vec::new(), rows: FxHashMap::default() };
+        let mut whole = true;
+        for (pod, class) in [(false, DEFAULT_ANY), (true, DEFAULT_POD)] {
+            let placed =
+                self.put_row(store, RowKey { program: id, class }, table.default_row(pod), leftovers)?;
+            match placed {
+                Some(ranges) => installed.defaults.push((class, ranges)),
+                None => whole = false,
+            }
+        }
+        for (class, row) in rows {
+            if !whole {
+                break;
+            }
+            match self.put_class_row(store, id, class, row, leftovers)? {
+                Some(ranges) => _ = installed.rows.insert(class, ranges),
+                None => whole = false,
+            }
+        }
+        if !whole {
+            self.uninstall(installed, leftovers);
+            return Ok(false);
+        }
+        self.failed.remove(&program);
+        if let Some(used) = self.programs.get_mut(&program) {
+            used.state = State::Installed(installed);
+        }
+        Ok(true)
+    }
+
+    /// Adds the row of one class to an installed program. `false`: no room, and the program counts as
+    /// failed from now on.
+    pub(crate) fn add_row(
+        &mut self,
+        store: &mut impl Store,
+        program: ProgramId,
+        class: ClassId,
+        row: &Row,
+        leftovers: &mut Leftovers,
+    ) -> Result<bool, Error> {
+        let Some(Used { state: State::Installed(installed), .. }) = self.programs.get(&program) else {
+            return Ok(true);
+        };
+        let id = installed.id;
+        if let Some(ranges) = self.put_class_row(store, id, class, row, leftovers)? {
+            let before = match self.programs.get_mut(&program).map(|used| &mut used.state) {
+                Some(State::Installed(installed)) => installed.rows.insert(class, ranges),
+                _ => None,
+            };
+            if let Some(before) = before {
+                self.release_ranges(&before, leftovers);
+                self.release_class(class, leftovers);
+                self.rows -= 1;
+            }
+            return Ok(true);
+        }
+        self.failed.insert(program);
+        let state = self.programs.get_mut(&program).map(|used| mem::replace(&mut used.state, State::Failed));
+        if let Some(State::Installed(installed)) = state {
+            self.uninstall(installed, leftovers);
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn remove_row(&mut self, program: ProgramId, class: ClassId, leftovers: &mut Leftovers) {
+        let Some(Used { state: State::Installed(installed), .. }) = self.programs.get_mut(&program) else {
+            return;
+        };
+        if let Some(ranges) = installed.rows.remove(&class) {
+            let id = installed.id;
+            self.drop_row(id, class, &ranges, leftovers);
+        }
+    }
+
+    /// Makes what was left over usable again, once no packet can find it any more.
+    pub(crate) fn recycle(&mut self, leftovers: &Leftovers) {
+        leftovers.programs.iter().for_each(|id| self.program_ids.give_back(*id));
+        leftovers.classes.iter().for_each(|id| self.class_ids.give_back(*id));
+        leftovers.stretches.iter().for_each(|(start, length)| self.stretches.give_back(*start, *length));
+    }
+
+    fn put_class_row(
+        &mut self,
+        store: &mut impl Store,
+        program: u32,
+        class: ClassId,
+        row: &Row,
+        leftovers: &mut Leftovers,
+    ) -> Result<Option<Ranges>, Error> {
+        let Some(id) = self.use_class(class) else { return Ok(None) };
+        let placed = self.put_row(store, RowKey { program, class: id }, row, leftovers)?;
+        if placed.is_none() {
+            self.release_class(class, leftovers);
+        }
+        Ok(placed)
+    }
+
+    fn put_row(
+        &mut self,
+        store: &mut impl Store,
+        key: RowKey,
+        row: &Row,
+        leftovers: &mut Leftovers,
+    ) -> Result<Option<Ranges>, Error> {
+        if self.rows >= self.rows_limit {
+            return Ok(None);
+        }
+        let ranges: Ranges =
+            row.ranges.iter().map(|range| raw_range(range.lo.0, range.hi.0, range.outcome)).collect();
+        let Some(offset) = self.place_ranges(store, &ranges) else { return Ok(None) };
+        let raw = RawRow {
+            offset,
+            // `place_ranges` refuses more than fit.
+            length: ranges.len() as u16,
+            allowed: u8::from(row.otherwise.verdict == Verdict::Allowed),
+            pad: 0,
+            decider: row.otherwise.decider.0,
+        };
+        if !store.put_row(key, raw)? {
+            self.release_ranges(&ranges, leftovers);
+            return Ok(None);
+        }
+        self.rows += 1;
+        leftovers.rows.remove(&key);
+        Ok(Some(ranges))
+    }
+
+    fn place_ranges(&mut self, store: &mut impl Store, ranges: &Ranges) -> Option<u32> {
+        if ranges.is_empty() {
+            return Some(0);
+        }
+        if let Some((start, uses)) = self.shared.get_mut(ranges) {
+            *uses += 1;
+            return Some(*start);
+        }
+        let length = u32::from(u16::try_from(ranges.len()).ok()?);
+        let limit = if self.replacing { 2 * self.ranges_limit } else { self.ranges_limit };
+        if self.ranges + length > limit {
+            return None;
+        }
+        let start = self.stretches.take(length)?;
+        store.write_ranges(start, ranges);
+        self.ranges += length;
+        self.shared.insert(ranges.clone(), (start, 1));
+        Some(start)
+    }
+
+    fn release_ranges(&mut self, ranges: &Ranges, leftovers: &mut Leftovers) {
+        let Some((start, uses)) = self.shared.get_mut(ranges) else { return };
+        *uses -= 1;
+        if *uses == 0 {
+            let length = ranges.len() as u32;
+            leftovers.stretches.push((*start, length));
+            self.ranges -= length;
+            self.shared.remove(ranges);
+        }
+    }
+
+    fn uninstall(&mut self, installed: Installed, leftovers: &mut Leftovers) {
+        for (class, ranges) in installed.defaults {
+            self.release_ranges(&ranges, leftovers);
+            leftovers.rows.insert(RowKey { program: installed.id, class });
+            self.rows -= 1;
+        }
+        for (class, ranges) in installed.rows {
+            self.drop_row(installed.id, class, &ranges, leftovers);
+        }
+        leftovers.programs.push(installed.id);
+    }
+
+    fn drop_row(&mut self, program: u32, class: ClassId, ranges: &Ranges, leftovers: &mut Leftovers) {
+        self.release_ranges(ranges, leftovers);
+        if let Some(id) = self.class(class) {
+            leftovers.rows.insert(RowKey { program, class: id });
+        }
+        self.release_class(class, leftovers);
+        self.rows -= 1;
+    }
+}
+
+fn raw_range(lo: u32, hi: u32, outcome: Outcome) -> RawRange {
+    RawRange {
+        lo,
+        hi,
+        decider: outcome.decider.0,
+        allowed: u32::from(outcome.verdict == Verdict::Allowed),
+        pad: 0,
+    }
+}
