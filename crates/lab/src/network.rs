@@ -27,6 +27,10 @@ const GATEWAY_V6: &str = "fe80::1";
 /// The node's end of every pod's veth pair; each pair is a link of its own, so the address may repeat.
 const GATEWAY_MAC: &str = "ee:ee:ee:ee:ee:ee";
 
+/// The outside host's `eth0`, and the fabric's end of that link.
+const OUTSIDE_MAC: &str = "02:f0:00:00:02:01";
+const FABRIC_OUTSIDE_MAC: &str = "02:f0:00:00:02:00";
+
 /// A new namespace starts with the host's own settings, whatever they are: these must not depend on it.
 const EVERYWHERE: [(&str, &str); 6] = [
     ("ipv6/conf/all/disable_ipv6", "0"),
@@ -52,10 +56,10 @@ const ROUTERS: [(&str, &str); 5] = [
 pub fn reconcile(old: Option<&Plan>, new: &Plan) -> Result<()> {
     remove_stale(old, new)?;
     let fresh = create_namespaces(new)?;
-    connect_fabric(old, new, &fresh)?;
+    let renewed = connect_fabric(old, new, &fresh)?;
     let nodes: Vec<(usize, &NodePlan)> = new.nodes.iter().enumerate().collect();
     in_parallel(&nodes, |(i, node)| ip_batch(&node.netns, &node_routes(new, *i)))?;
-    connect_pods(old, new, &fresh)
+    connect_pods(old, new, &fresh, &renewed)
 }
 
 /// Removes all namespaces of a lab.
@@ -113,11 +117,23 @@ fn create_namespaces(plan: &Plan) -> Result<BTreeSet<String>> {
         netns::create(name)?;
         let routing: &[_] = if routers.contains(name) { &ROUTERS } else { &[] };
         let settings: Vec<_> = EVERYWHERE.iter().chain(routing).collect();
-        netns::run(name, || set(&settings))?.map_err(|(key, error)| {
-            Error::io(format!("set net/{key} in network namespace {name}"), error)
-        })
+        netns::run(name, || set(&settings))?
+            .map_err(|(key, error)| Error::io(format!("set net/{key} in network namespace {name}"), error))
     })?;
     Ok(missing.into_iter().map(str::to_owned).collect())
+}
+
+/// Removes what is left of a veth pair whose other end was in a namespace that has lost its name: open
+/// sockets keep such a namespace, and its interfaces, alive.
+fn remove_eth0(name: &str) -> Result<()> {
+    if !links(name)?.contains("eth0") {
+        return Ok(());
+    }
+    match ip_batch(name, &["link del eth0".to_owned()]) {
+        // The kernel may have been about to remove it with its other end.
+        Err(_) if !links(name)?.contains("eth0") => Ok(()),
+        other => other,
+    }
 }
 
 /// Writes sysctls of the calling thread's network namespace.
@@ -136,7 +152,21 @@ fn links(name: &str) -> Result<BTreeSet<String>> {
 
 // === fabric and outside ===
 
-fn connect_fabric(old: Option<&Plan>, new: &Plan, fresh: &BTreeSet<String>) -> Result<()> {
+/// Returns the namespaces whose `eth0` is new. With its address a node has lost the routes to its pods.
+fn connect_fabric(old: Option<&Plan>, new: &Plan, fresh: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let ports = || {
+        let nodes = new.nodes.iter().enumerate().map(|(i, node)| (format!("n{i}"), node.netns.as_str()));
+        nodes.chain([("out0".to_owned(), new.outside.netns.as_str())])
+    };
+    let before = links(&new.fabric_netns)?;
+    let mut connected: BTreeSet<String> = BTreeSet::new();
+    for (port, peer) in ports() {
+        if before.contains(&port) && !fresh.contains(peer) && links(peer)?.contains("eth0") {
+            connected.insert(port);
+        } else if !fresh.contains(peer) {
+            remove_eth0(peer)?;
+        }
+    }
     let present = links(&new.fabric_netns)?;
     let mut lines = vec!["link set lo up".to_owned()];
     if !present.contains("br0") {
@@ -144,19 +174,21 @@ fn connect_fabric(old: Option<&Plan>, new: &Plan, fresh: &BTreeSet<String>) -> R
         lines.push("link add br0 address 02:f0:00:00:00:01 type bridge".to_owned());
     }
     lines.push("link set br0 up".to_owned());
-    let ports = new.nodes.iter().enumerate().map(|(i, node)| (format!("n{i}"), node.netns.as_str()));
-    for (port, peer) in ports.chain([("out0".to_owned(), new.outside.netns.as_str())]) {
-        let connected = present.contains(&port) && !fresh.contains(peer) && links(peer)?.contains("eth0");
-        if !connected && present.contains(&port) {
-            lines.push(format!("link del {port}"));
-        }
-        if !connected {
-            lines.push(format!("link add {port} type veth peer name eth0 netns {peer}"));
+    for (port, peer) in ports() {
+        if !connected.contains(&port) {
+            if present.contains(&port) {
+                lines.push(format!("link del {port}"));
+            }
+            // A namespace that is made anew keeps its address, so no neighbour has to forget it.
+            let mac = if port == "out0" { OUTSIDE_MAC.to_owned() } else { node_mac(&port) };
+            let own = if port == "out0" { format!("address {FABRIC_OUTSIDE_MAC} ") } else { String::new() };
+            lines.push(format!("link add {port} {own}type veth peer name eth0 address {mac} netns {peer}"));
         }
         let master = if port == "out0" { "" } else { "master br0 " };
         lines.push(format!("link set {port} {master}up"));
     }
-    for port in present.iter().filter_map(|name| Some((name, name.strip_prefix('n')?.parse::<usize>().ok()?))) {
+    for port in present.iter().filter_map(|name| Some((name, name.strip_prefix('n')?.parse::<usize>().ok()?)))
+    {
         if port.1 >= new.nodes.len() {
             lines.push(format!("link del {}", port.0));
         }
@@ -170,10 +202,15 @@ fn connect_fabric(old: Option<&Plan>, new: &Plan, fresh: &BTreeSet<String>) -> R
         lines.push(format!("route replace unreachable {network}"));
     }
     let routes = |plan: &Plan| plan.nodes.iter().flat_map(routes_to).collect::<BTreeSet<_>>();
-    lines.extend(changed_routes(old.map(routes).unwrap_or_default(), &routes(new), fresh.contains(&new.fabric_netns)));
+    lines.extend(changed_routes(
+        old.map(routes).unwrap_or_default(),
+        &routes(new),
+        fresh.contains(&new.fabric_netns),
+    ));
     ip_batch(&new.fabric_netns, &lines)?;
     let fresh_outside = fresh.contains(&new.outside.netns);
-    ip_batch(&new.outside.netns, &outside_lines(old.filter(|_| !fresh_outside), new))
+    ip_batch(&new.outside.netns, &outside_lines(old.filter(|_| !fresh_outside), new))?;
+    Ok(ports().filter(|(port, _)| !connected.contains(port)).map(|(_, peer)| peer.to_owned()).collect())
 }
 
 fn outside_lines(old: Option<&Plan>, new: &Plan) -> Vec<String> {
@@ -236,23 +273,34 @@ fn node_routes(plan: &Plan, index: usize) -> Vec<String> {
 
 // === pods ===
 
-fn connect_pods(old: Option<&Plan>, new: &Plan, fresh: &BTreeSet<String>) -> Result<()> {
-    let own = |pod: &&PodPlan| !pod.host_network;
+fn connect_pods(
+    old: Option<&Plan>,
+    new: &Plan,
+    fresh: &BTreeSet<String>,
+    renewed: &BTreeSet<String>,
+) -> Result<()> {
+    let node_links = || new.nodes.iter().map(|node| links(&node.netns)).collect::<Result<Vec<_>>>();
+    let present = node_links()?;
     let mut todo: Vec<&PodPlan> = Vec::new();
-    let mut by_node: Vec<Vec<String>> = vec![Vec::new(); new.nodes.len()];
-    let present = new.nodes.iter().map(|node| links(&node.netns)).collect::<Result<Vec<_>>>()?;
-    for pod in new.pods.iter().filter(own) {
-        let node = &new.nodes[pod.node];
-        let known = old.and_then(|plan| plan.pod(pod.index)).is_some_and(|p| same_link(p, pod));
-        let linked = present[pod.node].contains(&pod.veth());
-        if known && linked && !fresh.contains(&pod.netns) && links(&pod.netns)?.contains("eth0") {
-            continue;
+    for pod in new.pods.iter().filter(|pod| !pod.host_network) {
+        let known = old.and_then(|plan| plan.pod(pod.index)).is_some_and(|p| same_link(p, pod))
+            && !renewed.contains(&new.nodes[pod.node].netns);
+        let linked = present[pod.node].contains(&pod.veth()) && !fresh.contains(&pod.netns);
+        if !(known && linked && links(&pod.netns)?.contains("eth0")) {
+            todo.push(pod);
         }
-        if linked {
+    }
+    if todo.is_empty() {
+        return Ok(());
+    }
+    in_parallel(&todo, |pod| if fresh.contains(&pod.netns) { Ok(()) } else { remove_eth0(&pod.netns) })?;
+    let present = node_links()?;
+    let mut by_node: Vec<Vec<String>> = vec![Vec::new(); new.nodes.len()];
+    for pod in &todo {
+        if present[pod.node].contains(&pod.veth()) {
             by_node[pod.node].push(format!("link del {}", pod.veth()));
         }
-        by_node[pod.node].extend(node_end(pod, node));
-        todo.push(pod);
+        by_node[pod.node].extend(node_end(pod, &new.nodes[pod.node]));
     }
     let batches: Vec<(&NodePlan, Vec<String>)> = new.nodes.iter().zip(by_node).collect();
     in_parallel(&batches, |(node, lines)| ip_batch(&node.netns, lines))?;
@@ -274,7 +322,8 @@ fn node_end(pod: &PodPlan, node: &NodePlan) -> Vec<String> {
 
 fn pod_end(pod: &PodPlan) -> Vec<String> {
     let mut lines = vec!["link set lo up".to_owned(), "link set eth0 up".to_owned()];
-    lines.extend(pod.ips.iter().map(|ip| format!("addr replace {ip}/{} dev eth0{}", host_len(ip), nodad(ip))));
+    lines
+        .extend(pod.ips.iter().map(|ip| format!("addr replace {ip}/{} dev eth0{}", host_len(ip), nodad(ip))));
     lines.extend([
         format!("neigh replace {GATEWAY_V4} lladdr {GATEWAY_MAC} dev eth0 nud permanent"),
         format!("neigh replace {GATEWAY_V6} lladdr {GATEWAY_MAC} dev eth0 nud permanent"),
@@ -283,6 +332,12 @@ fn pod_end(pod: &PodPlan) -> Vec<String> {
         format!("route replace ::/0 via {GATEWAY_V6} dev eth0"),
     ]);
     lines
+}
+
+/// The address of a node's `eth0`, made of the number of its port on the fabric.
+fn node_mac(port: &str) -> String {
+    let number: u8 = port.trim_start_matches('n').parse().unwrap_or(u8::MAX);
+    format!("02:f0:00:00:01:{number:02x}")
 }
 
 /// A locally administered address made of the pod's index.

@@ -15,7 +15,9 @@ use podgate_api::Protocol;
 use crate::command::{in_parallel, nft};
 use crate::error::Result;
 use crate::netns;
-use crate::plan::{NODE_NETWORKS, NodePlan, POD_NETWORKS, Plan, PodPlan, SERVICE_NETWORKS, ServicePlan, ServicePortPlan};
+use crate::plan::{
+    NODE_NETWORKS, NodePlan, POD_NETWORKS, Plan, PodPlan, SERVICE_NETWORKS, ServicePlan, ServicePortPlan,
+};
 
 /// The table's name in every node.
 pub const TABLE: &str = "podgate-lab-services";
@@ -125,7 +127,7 @@ impl Rules {
         for (number, (service, port)) in ports.enumerate() {
             rules.add(number, service, port, node, family, pods, &mut elements);
         }
-        rules.close(&plan.nodes[node], family, plan, elements, node);
+        rules.close(&plan.nodes[node], family, plan, elements);
         rules
     }
 
@@ -166,7 +168,8 @@ impl Rules {
             // Inside the cluster a node port is as good as the cluster IP, whatever the policy.
             let from_pods = format!("{} saddr {} goto {chain}", family.ip(), family.pick(&POD_NETWORKS));
             let from_node = format!("fib saddr type local {mark} goto {chain}");
-            let from_outside = if local.is_empty() { "drop".to_owned() } else { balance(&local, protocol, family) };
+            let from_outside =
+                if local.is_empty() { "drop".to_owned() } else { balance(&local, protocol, family) };
             self.chain(&external, &title, &[from_pods, from_node, from_outside]);
         } else {
             self.chain(&external, &title, &[format!("{mark} goto {chain}")]);
@@ -180,15 +183,26 @@ impl Rules {
         let _ = write!(self.chains, "\tchain {name} {{\n\t\t# {title}\n{body}\t}}\n");
     }
 
-    fn close(&mut self, node: &NodePlan, family: Family, plan: &Plan, elements: Elements, index: usize) {
+    fn close(&mut self, node: &NodePlan, family: Family, plan: &Plan, elements: Elements) {
         let (ip, suffix, address) = (family.ip(), family.suffix(), family.address_type());
         let Some(own) = family.of(&node.addresses) else { return };
-        let local = plan.pods.iter().filter(|pod| pod.node == index && !pod.host_network);
+        // Pods of every node: one that asks another node for a node port may be given itself.
+        let own_pods = plan.pods.iter().filter(|pod| !pod.host_network);
         let hairpin: Vec<String> =
-            local.filter_map(|pod| family.of(&pod.ips)).map(|pod| format!("{pod} . {pod}")).collect();
+            own_pods.filter_map(|pod| family.of(&pod.ips)).map(|pod| format!("{pod} . {pod}")).collect();
         let with_address = format!("{address} . inet_proto . inet_service");
-        self.set("map", &format!("cluster-ips{suffix}"), &format!("{with_address} : verdict"), &elements.cluster);
-        self.set("map", &format!("node-ports{suffix}"), "inet_proto . inet_service : verdict", &elements.node);
+        self.set(
+            "map",
+            &format!("cluster-ips{suffix}"),
+            &format!("{with_address} : verdict"),
+            &elements.cluster,
+        );
+        self.set(
+            "map",
+            &format!("node-ports{suffix}"),
+            "inet_proto . inet_service : verdict",
+            &elements.node,
+        );
         self.set("set", &format!("no-endpoints{suffix}"), &with_address, &elements.cluster_rejects);
         let no_node_endpoints = format!("no-node-endpoints{suffix}");
         self.set("set", &no_node_endpoints, "inet_proto . inet_service", &elements.node_rejects);
@@ -201,7 +215,8 @@ impl Rules {
             "\t\tct state new {ip} daddr . meta l4proto . th dport @no-endpoints{suffix} reject\n\
              \t\tct state new {ip} daddr {own} meta l4proto . th dport @{no_node_endpoints} reject\n"
         );
-        let inside = [POD_NETWORKS, NODE_NETWORKS, SERVICE_NETWORKS].map(|pair| family.pick(&pair)).join(", ");
+        let inside =
+            [POD_NETWORKS, NODE_NETWORKS, SERVICE_NETWORKS].map(|pair| family.pick(&pair)).join(", ");
         self.masquerade = format!(
             "\t\t{ip} version {version} meta mark & {MASQUERADE_MARK} != 0 meta mark set meta mark ^ {MASQUERADE_MARK} snat {ip} to {own}\n\
              \t\tct status dnat {ip} saddr . {ip} daddr @hairpin{suffix} snat {ip} to {own}\n\

@@ -1,0 +1,74 @@
+//! `podgate lab watch`: every flow as it happens.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+use podgate_flow::Filter;
+use podgate_lab::Lab;
+use podgate_lab::enforce::{Client, Reply};
+
+use super::{Name, name_option};
+use crate::outcome::{Failure, FINE, Outcome};
+use crate::render::flow_line::{self, Columns};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    lab: Name,
+    /// How to print flows.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Denied connections only.
+    #[arg(long)]
+    denied: bool,
+    /// Connections of these only, at either end: pods, workloads, `namespace/`, nodes or `outside`; can be repeated.
+    #[arg(long, value_name = "NAME")]
+    pod: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    /// One JSON object a line: `flow`, `notice` or `lost`.
+    Json,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let name = &arguments.lab.name;
+    let client = Client::connect(&Lab::new(name)?)?.ok_or_else(|| {
+        let option = name_option(name);
+        Failure::bad(format!(
+            "nothing enforces policies in lab {name}: bring it up with policies, `podgate lab up{option}`"
+        ))
+    })?;
+    let filter = Filter { denied: arguments.denied, pods: arguments.pod.clone() };
+    let mut columns = Columns::default();
+    let mut out = anstream::stdout();
+    // A reader that went away (`| head`) is no error: it has seen enough.
+    client.watch(|reply| match line(&reply, arguments.output, &filter, &mut columns) {
+        Some(line) => print(&mut out, &line).is_ok(),
+        None => true,
+    })?;
+    Ok(FINE)
+}
+
+fn print(out: &mut impl Write, line: &str) -> io::Result<()> {
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+fn line(reply: &Reply, output: Output, filter: &Filter, columns: &mut Columns) -> Option<String> {
+    if let Reply::Flow(record) = reply
+        && !filter.accepts(record)
+    {
+        return None;
+    }
+    match (output, reply) {
+        (_, Reply::Status(_) | Reply::Rulings(_)) => None,
+        (Output::Json, reply) => serde_json::to_string(reply).ok(),
+        (Output::Text, Reply::Flow(record)) => Some(columns.flow(record)),
+        (Output::Text, Reply::Notice(notice)) => Some(flow_line::notice(notice)),
+        (Output::Text, Reply::Lost(lost)) => Some(flow_line::lost(lost)),
+        (Output::Text, Reply::Error(text)) => Some(text.clone()),
+    }
+}

@@ -1,0 +1,56 @@
+//! From results to text: one module for each form.
+
+pub mod flow_line;
+pub mod probe_json;
+pub mod probe_junit;
+pub mod truth_table;
+
+use podgate_lab::probe::{Cell, Expectation, Measured, ProbeReport};
+
+/// `shop/web-0 -> shop/db-0 TCP 5432 (IPv4)`.
+pub fn attempt(report: &ProbeReport, cell: &Cell) -> String {
+    let target = &report.targets[cell.to];
+    let family = if cell.target_ip.is_ipv4() { "IPv4" } else { "IPv6" };
+    format!("{} -> {} {} ({family})", report.sources[cell.from].name, target.name, target.port_text())
+}
+
+/// What policy expects, and the policies and rules that say so.
+pub fn expectation(cell: &Cell) -> String {
+    let word = expectation_word(cell.expected.verdict);
+    let ways = cell.expected.possible.iter().map(|way| {
+        let why = format!("egress {}; ingress {}", way.egress.reason, way.ingress.reason);
+        match cell.expected.possible.len() {
+            1 => why,
+            _ => format!("{} {}: {why}", way.answers, verdict_word(way.verdict)),
+        }
+    });
+    format!("{word} ({})", ways.collect::<Vec<_>>().join(" | "))
+}
+
+/// What was measured, in words.
+pub fn measurement(measured: &Measured) -> String {
+    match measured {
+        Measured::Reached { by: None } => "reached".to_owned(),
+        Measured::Reached { by: Some(pod) } => format!("reached {pod}"),
+        Measured::Dropped => "no answer".to_owned(),
+        Measured::Failed { error } => format!("failed: {error}"),
+    }
+}
+
+pub fn expectation_word(expectation: Expectation) -> &'static str {
+    match expectation {
+        Expectation::Allowed => "allowed",
+        Expectation::Denied => "denied",
+        Expectation::Depends => "depends",
+    }
+}
+
+pub fn verdict_word(verdict: podgate_policy::Verdict) -> &'static str {
+    match verdict {
+        podgate_policy::Verdict::Allowed => "allowed",
+        podgate_policy::Verdict::Denied => "denied",
+    }
+}
+
+#[cfg(test)]
+pub mod fixture;
