@@ -54,7 +54,8 @@ pub struct Loaded {
     /// A NetworkPolicy with errors is kept in a form that allows no more than what was written; any other
     /// object with errors is kept as far as it can be read.
     pub objects: Vec<Object>,
-    /// Findings, in order of the input.
+    /// Findings: inputs that could not be read, then documents in order of the input and by line, then
+    /// objects that are there twice.
     pub diagnostics: Vec<Diagnostic>,
     /// How many objects there were of each kind that podgate does not use, by "apiVersion Kind".
     pub ignored: BTreeMap<String, usize>,
@@ -144,6 +145,7 @@ fn read_chunk(file: &Arc<str>, chunk: Chunk<'_>, options: &LoadOptions) -> Part 
         decode::document(&root, &options.default_namespace, None, &mut part.decoded);
     }
     part.diagnostics = sink.into_found();
+    part.diagnostics.sort_by_key(|found| (found.source.line, found.source.column));
     part
 }
 
@@ -156,12 +158,13 @@ fn is_kustomization(file: &str) -> bool {
 fn parse<'t>(file: &str, chunk: Chunk<'t>) -> Parsed<'t> {
     let text = chunk.text.strip_prefix('\u{feff}').unwrap_or(chunk.text);
     let body = text.trim_start();
-    let looks_like_json = body.starts_with(['{', '[']);
-    if looks_like_json {
+    if body.starts_with(['{', '[']) {
         let parsed = parse_json(text, chunk.line);
-        // A flow mapping of YAML looks like JSON but for its quotes.
-        let is_json = file.ends_with(".json") || body[1..].trim_start().starts_with('"');
-        if !parsed.broken || (is_json && parse_yaml(text, chunk.line).broken) {
+        // A flow mapping of YAML looks like JSON but for its quotes. In a file of JSON it is a mistake: YAML
+        // would read `[80 90]` as one text.
+        let by_name = file.to_ascii_lowercase().ends_with(".json");
+        let by_look = body[1..].trim_start().starts_with('"');
+        if !parsed.broken || by_name || (by_look && parse_yaml(text, chunk.line).broken) {
             return parsed;
         }
     }

@@ -195,3 +195,129 @@ fn distance(a: &str, b: &str) -> usize {
     }
     rows[a.len()][b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_the_syntax_of_the_api() {
+        let long = "a".repeat(64);
+        for (name, label, subdomain) in [
+            ("a", true, true),
+            ("a-1", true, true),
+            ("1a", true, true),
+            ("a.b", false, true),
+            ("", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("a..b", false, false),
+            (".a", false, false),
+            ("a.-b", false, false),
+            ("A", false, false),
+            ("a_b", false, false),
+            ("é", false, false),
+            (long.as_str(), false, true),
+        ] {
+            assert_eq!((is_dns_label(name), is_dns_subdomain(name)), (label, subdomain), "{name:?}");
+        }
+        assert!(is_dns_label(&long[1..]));
+        assert!(is_dns_subdomain(&"a".repeat(253)) && !is_dns_subdomain(&"a".repeat(254)));
+    }
+
+    #[test]
+    fn labels_have_the_syntax_of_the_api() {
+        let (long, longer) = ("a".repeat(63), "a".repeat(64));
+        for (key, valid) in [
+            ("a", true),
+            ("A.b_c-1", true),
+            ("x.y/Z", true),
+            (long.as_str(), true),
+            ("", false),
+            ("/a", false),
+            ("a/", false),
+            ("a/b/c", false),
+            ("X/a", false),
+            ("_a", false),
+            ("a.", false),
+            ("a b", false),
+            (longer.as_str(), false),
+        ] {
+            assert_eq!(label_key_fault(key).is_none(), valid, "{key:?}");
+        }
+        for (value, valid) in [
+            ("", true),
+            ("A_b.c-1", true),
+            (long.as_str(), true),
+            ("-a", false),
+            ("a/b", false),
+            (longer.as_str(), false),
+        ] {
+            assert_eq!(label_value_fault(value).is_none(), valid, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn port_names_have_the_syntax_of_iana() {
+        for (name, valid) in [
+            ("http", true),
+            ("h2-c", true),
+            ("80a", true),
+            ("a23456789012345", true),
+            ("a234567890123456", false),
+            ("", false),
+            ("80", false),
+            ("-a", false),
+            ("a-", false),
+            ("a--b", false),
+            ("Http", false),
+            ("a_b", false),
+        ] {
+            assert_eq!(port_name_fault(name).is_none(), valid, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn networks_are_read_as_the_api_server_reads_them() {
+        for (text, expect) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("010.000.0.1/32", Some("10.0.0.1/32")),
+            ("::ffff:1.2.3.4/128", Some("1.2.3.4/32")),
+            ("::ffff:1.2.3.4/96", Some("0.0.0.0/0")),
+            ("10.0.0.0/08", None),
+            ("10.0.0.0/+8", None),
+            ("10.0.0.0/-1", None),
+            ("10.0.0.0/", None),
+            ("10.0.0/8", None),
+            ("10.0.0.0/8/8", None),
+            (" 10.0.0.0/8", None),
+            ("1000.0.0.0/8", None),
+            ("fe80::1%eth0/64", None),
+            ("::/129", None),
+            ("", None),
+            ("/", None),
+        ] {
+            let found = parse_cidr(text).ok().map(|network| network.net.to_string());
+            assert_eq!(found.as_deref(), expect, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_one_that_was_probably_meant() {
+        let fields = ["podSelector", "policyTypes", "ingress", "egress"];
+        for (name, expect) in [
+            ("podselector", Some("podSelector")),
+            ("podSelectors", Some("podSelector")),
+            ("policyType", Some("policyTypes")),
+            ("ingres", Some("ingress")),
+            ("Egress", Some("egress")),
+            ("ergess", Some("egress")),
+            ("vendor", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, &fields), expect, "{name}");
+        }
+        assert_eq!(nearest("form", &["from", "ports"]), Some("from"));
+    }
+}

@@ -18,7 +18,7 @@ fn quickly(text: &str) -> Loaded {
     let start = Instant::now();
     let loaded = load_text("t", text);
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(20), "took {took:?}");
+    assert!(took < Duration::from_secs(60), "took {took:?}");
     loaded
 }
 
