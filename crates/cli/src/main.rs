@@ -2,6 +2,7 @@
 
 mod commands;
 mod outcome;
+mod render;
 mod style;
 
 use std::process::ExitCode;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 /// Everything is fine.
 pub const FINE: u8 = 0;
+/// Something was found, or an expectation failed.
+pub const FINDINGS: u8 = 1;
 /// Bad usage or bad input, or the machine can't do what was asked for.
 pub const BAD: u8 = 2;
 /// Ended by Ctrl-C, as shells count it.

@@ -21,6 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use podgate_api::{Object, PortMatch, Protocol};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use expect::{Query, Ruling};
@@ -30,8 +31,11 @@ pub use report::{
 };
 pub use wire::Wire;
 
+use crate::enforce::{Client, evaluate};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::state::Lab;
+use crate::up;
 use matrix::{Matrix, Trial};
 use wire::Attempt;
 
@@ -58,6 +62,42 @@ const BUSY_WINDOW: usize = 48;
 const IDLE_WINDOW: usize = 2048;
 /// Sources at a time: more threads than this only fight for processors.
 const MAX_SOURCES: usize = 256;
+
+/// Probes a lab that is up. The expectation is the enforcement daemon's, which knows what is in force; without
+/// a daemon it is made from the manifests.
+///
+/// # Errors
+/// As [`run`], and when the lab is not up.
+pub fn lab(lab: &Lab, options: &Options) -> Result<ProbeReport> {
+    up::require_root()?;
+    let is_down =
+        || Error::message(format!("lab {} is not up; bring it up with `podgate lab up`", lab.name()));
+    let (spec, plan) = (lab.spec()?.ok_or_else(is_down)?, lab.plan()?.ok_or_else(is_down)?);
+    let mut objects = up::load(&spec).objects;
+    if !spec.policies {
+        objects.retain(|object| !matches!(object, Object::NetworkPolicy(_)));
+    }
+    let mut options = options.clone();
+    options.selection.undeclared = options.selection.undeclared.or_else(|| port_in_a_range(&objects));
+    match Client::connect(lab)? {
+        Some(mut client) => run(&plan, |queries| client.evaluate(queries), &options),
+        None => run(&plan, |queries| Ok(evaluate(&plan, &objects, queries)), &options),
+    }
+}
+
+/// A port inside a range of ports that a policy names: shows more than any other undeclared port.
+fn port_in_a_range(objects: &[Object]) -> Option<u16> {
+    let policies = objects.iter().filter_map(|object| match object {
+        Object::NetworkPolicy(policy) => Some(policy),
+        _ => None,
+    });
+    let rules = policies.flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+    let ports = rules.flat_map(|rule| rule.ports.iter().flatten());
+    ports.filter(|port| port.protocol == Protocol::Tcp).find_map(|port| match port.port {
+        PortMatch::Range(first, last) if first < last => Some(first + (last - first) / 2),
+        _ => None,
+    })
+}
 
 /// Tries the selected connections of a lab, and compares them with what `judge` expects of them.
 ///

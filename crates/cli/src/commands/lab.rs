@@ -1,8 +1,10 @@
 //! `podgate lab`: clusters of network namespaces.
 
 mod exec;
+mod probe;
 mod status;
 mod up;
+mod watch;
 
 use clap::{Args, Subcommand};
 use podgate_lab::{Lab, process, responder};
@@ -30,6 +32,10 @@ pub enum Command {
     Status(status::Arguments),
     /// Run a command in a pod.
     Exec(exec::Arguments),
+    /// Show every flow as it happens: verdict, from, to, and the policy and rule that decided.
+    Watch(watch::Arguments),
+    /// Try every connection for real, and compare with what policy says of it.
+    Probe(probe::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +61,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Down(arguments) => down(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Exec(arguments) => exec::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
     }
 }
 

@@ -105,12 +105,8 @@ mod tests {
     use podgate_flow::{ServiceName, Timestamp};
 
     fn record(pod: &str, verdict: Verdict, ingress: Decision) -> FlowRecord {
-        let party = |pod: &str| Party::Pod {
-            namespace: "shop".into(),
-            pod: pod.into(),
-            owner: None,
-            node: None,
-        };
+        let party =
+            |pod: &str| Party::Pod { namespace: "shop".into(), pod: pod.into(), owner: None, node: None };
         FlowRecord {
             time: Timestamp(37_230_123_000_000),
             node: "node-1".into(),

@@ -174,11 +174,13 @@ fn table(out: &mut String, lines: &[String], blocks: &[Block], marks: &Marks, wi
             .count();
         let (band, later) = rest.split_at(fitting.max(1));
         rest = later;
-        let names: String = band.iter().map(|block| format!(" {:w$}", block.name, w = block.width())).collect();
+        let names: String =
+            band.iter().map(|block| format!(" {:w$}", block.name, w = block.width())).collect();
         let ports: String = band
             .iter()
             .map(|block| {
-                let labels: String = block.ports.iter().map(|port| format!("{} ", port_label(port))).collect();
+                let labels: String =
+                    block.ports.iter().map(|port| format!("{} ", port_label(port))).collect();
                 format!(" {labels:w$}", w = block.width())
             })
             .collect();
@@ -302,7 +304,10 @@ note: Service shop/none port TCP 80: no pod answers on it, so it is not tried
         let heads: Vec<&str> =
             text.lines().filter(|line| line.starts_with("         ") && line.contains(['s', 'o'])).collect();
         assert_eq!(heads.len(), 2, "{text}");
-        assert!(text.lines().skip(1).take(12).all(|line| line.chars().count() <= 40 || line.contains("->")), "{text}");
+        assert!(
+            text.lines().skip(1).take(12).all(|line| line.chars().count() <= 40 || line.contains("->")),
+            "{text}"
+        );
     }
 
     #[test]

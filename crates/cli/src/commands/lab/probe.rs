@@ -7,10 +7,13 @@ use podgate_lab::Lab;
 use podgate_lab::probe::{self, Families, Options, Selection};
 
 use super::Name;
-use crate::outcome::{Failure, FINDINGS, FINE, Outcome};
+use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::render::truth_table::Layout;
 use crate::render::{probe_json, probe_junit, truth_table};
 use crate::style;
+
+/// Columns where there is no terminal to ask: a file, a pipe.
+const USUAL_WIDTH: usize = 120;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -75,10 +78,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let report = probe::lab(&Lab::new(&arguments.lab.name)?, &options)?;
     let text = match arguments.output {
-        Output::Table => truth_table::text(&report, Layout { width: style::width(), pods: arguments.pods }),
+        Output::Table => truth_table::text(&report, Layout { width: terminal_width(), pods: arguments.pods }),
         Output::Json => probe_json::text(&report),
         Output::Junit => probe_junit::text(&report),
     };
     style::line(text.trim_end());
     Ok(if report.differences().next().is_some() { FINDINGS } else { FINE })
+}
+
+/// Columns of the terminal; `COLUMNS` says otherwise, as it does to shells.
+fn terminal_width() -> usize {
+    if let Some(columns) = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()) {
+        return columns;
+    }
+    match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => USUAL_WIDTH,
+    }
 }

@@ -8,7 +8,7 @@ use podgate_lab::Lab;
 use podgate_lab::enforce::{Client, Reply};
 
 use super::{Name, name_option};
-use crate::outcome::{Failure, FINE, Outcome};
+use crate::outcome::{FINE, Failure, Outcome};
 use crate::render::flow_line::{self, Columns};
 
 #[derive(Debug, Args)]

@@ -1,0 +1,30 @@
+//! The enforcement daemon of a lab: manifests in, kernel tables out, flows to whoever watches.
+
+mod client;
+mod daemon;
+mod files;
+mod kernel;
+mod naming;
+mod protocol;
+mod server;
+mod sources;
+
+pub use client::Client;
+pub use daemon::run;
+pub use protocol::{
+    FileDiagnostics, Lost, LostBy, NodeStatus, Notice, NoticeEvent, Reply, Request, SOCKET, Status,
+};
+
+use podgate_api::Object;
+use podgate_policy::{Cluster, Settings};
+
+use crate::plan::Plan;
+use crate::probe::{Query, Ruling};
+
+/// What policy says of connections, asked of the manifests rather than of a daemon.
+pub fn evaluate(plan: &Plan, input: &[Object], queries: &[Query]) -> Vec<Ruling> {
+    let mut cluster = Cluster::new(Settings::default());
+    plan.objects(input).into_iter().for_each(|object| cluster.apply(object));
+    cluster.commit();
+    naming::rulings(&cluster, queries)
+}

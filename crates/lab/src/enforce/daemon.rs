@@ -1,0 +1,381 @@
+//! The daemon's loop: one thread, so that nothing happens between two steps of a change.
+//!
+//! ```text
+//! manifests --inotify--> Files -> Sources -> Cluster -> Delta -> every node's kernel
+//! every node's events --10 ms--> Joiner -> FlowRecord -> watchers
+//! requests -> answers
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use podgate_api::{Object, ObjectKey};
+use podgate_flow::{Joiner, Names, Timestamp};
+use podgate_policy::{Cluster, Settings};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::files::{Change, Files};
+use super::kernel::{Kernels, REASSERT_EVERY};
+use super::naming::{boot_time, deciders, observation, rulings, set_addresses, wall_clock};
+use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET, Status};
+use super::server::Server;
+use super::sources::{Reading, Sources};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::state::{Lab, Spec};
+use crate::up::ENFORCE_READY;
+use crate::{interrupt, up};
+
+/// How often events are read. The kernel wakes nobody for them: that would cost every connection.
+const TICK: Duration = Duration::from_millis(10);
+/// How often losses are counted and failed publications tried again.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Enforces a lab's policies until SIGTERM or SIGINT; what is in the kernel then stays in force.
+///
+/// # Errors
+/// When the lab is not up, or the kernel can't enforce. Broken manifests are no error: see [`Status`].
+pub fn run(lab: &Lab) -> Result<()> {
+    interrupt::catch()?;
+    let mut daemon = Daemon::start(lab.clone())?;
+    let ready = lab.file(ENFORCE_READY);
+    std::fs::write(&ready, "").map_err(|e| Error::io(format!("write {}", ready.display()), e))?;
+    daemon.serve()
+}
+
+struct Daemon {
+    lab: Lab,
+    spec: Spec,
+    plan: Plan,
+    files: Files,
+    sources: Sources,
+    cluster: Cluster,
+    /// What the engine has been told.
+    in_force: BTreeMap<ObjectKey, Object>,
+    kernels: Kernels,
+    names: Names,
+    joiner: Joiner,
+    server: Server,
+    network: Network,
+    publications: u64,
+    last_micros: Option<u64>,
+    slowest_micros: u64,
+    failure: String,
+}
+
+impl Daemon {
+    fn start(lab: Lab) -> Result<Daemon> {
+        let (spec, plan) = request(&lab)?;
+        let mut daemon = Daemon {
+            files: Files::new(spec.paths.clone())?,
+            kernels: Kernels::open(&lab, &plan)?,
+            server: Server::bind(&lab.file(SOCKET))?,
+            network: Network::start(&lab)?,
+            sources: Sources::default(),
+            cluster: Cluster::new(Settings::default()),
+            in_force: BTreeMap::new(),
+            names: Names::new(),
+            joiner: Joiner::new(),
+            publications: 0,
+            last_micros: None,
+            slowest_micros: 0,
+            failure: String::new(),
+            lab,
+            spec,
+            plan,
+        };
+        let noticed = Instant::now();
+        daemon.files.take_events(noticed);
+        let changes = daemon.files.look(noticed);
+        daemon.read(&changes, false);
+        daemon.enforce(noticed)?;
+        Ok(daemon)
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let mut next_tick = Instant::now();
+        let mut next_housekeeping = Instant::now();
+        let mut next_reassert = Instant::now() + REASSERT_EVERY;
+        while !interrupt::requested() {
+            self.wait(next_tick)?;
+            let now = Instant::now();
+            if self.files.take_events(now) {
+                let changes = self.files.look(now);
+                if !changes.is_empty() {
+                    self.read(&changes, true);
+                    self.enforce_or_tell(now);
+                }
+            }
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.flows();
+                self.network_news();
+                self.tell_failure("settle", |daemon| daemon.kernels.settle());
+            }
+            for (client, request) in self.server.turn() {
+                let reply = self.answer(request);
+                self.server.reply(client, &reply);
+            }
+            if now >= next_housekeeping {
+                next_housekeeping = now + HOUSEKEEPING;
+                let count = self.kernels.take_lost();
+                if count > 0 {
+                    self.server.broadcast(&Reply::Lost(Lost { count, by: LostBy::Kernel }));
+                }
+                if self.kernels.is_behind() {
+                    self.enforce_or_tell(now);
+                }
+            }
+            if now >= next_reassert {
+                next_reassert = now + REASSERT_EVERY;
+                self.tell_failure("reassert", |daemon| daemon.kernels.reassert());
+            }
+        }
+        log("ended; what is in the kernel stays in force");
+        Ok(())
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&self, tick: Instant) -> Result<()> {
+        let due = self.files.due().map_or(tick, |due| due.min(tick));
+        let left = due.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let files = self.files.fd();
+        let mut fds = vec![PollFd::new(&files, PollFlags::IN)];
+        let sockets: Vec<_> = self.server.sockets().collect();
+        fds.extend(sockets.iter().map(|(socket, is_writing)| {
+            let write = if *is_writing { PollFlags::OUT } else { PollFlags::empty() };
+            PollFd::new(socket, PollFlags::IN | write)
+        }));
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::io("wait for events", error.into())),
+        }
+    }
+
+    // === manifests ===
+
+    /// Reads changed manifests, and tells what is wrong with them.
+    fn read(&mut self, changes: &[Change], keep_good: bool) {
+        for change in changes {
+            let (Change::Written(path) | Change::Gone(path)) = change;
+            let file = path.display().to_string();
+            match self.sources.take(change, keep_good) {
+                Reading::Good => {}
+                Reading::Mended => self.notice(NoticeEvent::Mended { file }),
+                Reading::Broken(diagnostics) => self.notice(NoticeEvent::Broken { file, diagnostics }),
+            }
+        }
+    }
+
+    /// Makes the manifests current: in the engine, in every kernel, then in the lab's network.
+    fn enforce(&mut self, noticed: Instant) -> Result<()> {
+        let mut input = self.sources.objects(&self.files.in_order());
+        if !self.spec.policies {
+            input.retain(|object| !matches!(object, Object::NetworkPolicy(_)));
+        }
+        let plan = Plan::new(self.lab.name(), &input, self.spec.nodes, Some(&self.plan))?;
+        let changes = self.tell_engine(plan.objects(&input));
+        let delta = self.cluster.commit();
+        let is_new_node = self.kernels.follow(&self.lab, &plan)?;
+        if !delta.is_empty() || is_new_node || self.kernels.is_behind() {
+            let published = self.kernels.publish(&self.cluster, &delta);
+            let micros = noticed.elapsed().as_micros() as u64;
+            self.names.set_deciders(wall_clock(), deciders(&self.cluster));
+            published?;
+            self.publications += 1;
+            if self.publications > 1 {
+                self.last_micros = Some(micros);
+                self.slowest_micros = self.slowest_micros.max(micros);
+            }
+            self.notice(NoticeEvent::Published { changes, micros });
+        } else if !changes.is_empty() {
+            let micros = noticed.elapsed().as_micros() as u64;
+            self.notice(NoticeEvent::Published { changes, micros });
+        }
+        set_addresses(&mut self.names, &plan);
+        // Policy comes first: a new pod is isolated before it has a network.
+        if plan != self.plan {
+            self.network.follow(plan.clone());
+            self.plan = plan;
+        }
+        self.failure.clear();
+        Ok(())
+    }
+
+    /// Tells the engine how the objects differ from those it knows.
+    fn tell_engine(&mut self, objects: Vec<Object>) -> Vec<String> {
+        let mut wanted: BTreeMap<ObjectKey, Object> = BTreeMap::new();
+        for object in objects {
+            wanted.insert(object.key(), object);
+        }
+        let mut changes = Vec::new();
+        let is_first = self.in_force.is_empty();
+        for key in self.in_force.keys().filter(|key| !wanted.contains_key(key)) {
+            self.cluster.delete(key);
+            changes.push(format!("- {key}"));
+        }
+        for (key, object) in &wanted {
+            let known = self.in_force.get(key);
+            if known == Some(object) {
+                continue;
+            }
+            self.cluster.apply(object.clone());
+            match known {
+                Some(_) => changes.push(format!("~ {key}")),
+                None if !is_first => changes.push(format!("+ {key}")),
+                None => {}
+            }
+        }
+        self.in_force = wanted;
+        changes
+    }
+
+    fn enforce_or_tell(&mut self, noticed: Instant) {
+        self.tell_failure("enforce", |daemon| daemon.enforce(noticed));
+    }
+
+    /// Runs a step whose failure must not end the daemon: the kernel keeps what it has.
+    fn tell_failure(&mut self, step: &str, work: impl FnOnce(&mut Daemon) -> Result<()>) {
+        if let Err(error) = work(self) {
+            let error = format!("{step}: {error}");
+            // Said once, though it is tried again every second.
+            if self.failure != error {
+                self.failure.clone_from(&error);
+                self.notice(NoticeEvent::Failed { error });
+            }
+        }
+    }
+
+    /// Takes over the lab's request and plan as they are in the run directory.
+    fn reload(&mut self) -> Result<()> {
+        let noticed = Instant::now();
+        let (spec, plan) = request(&self.lab)?;
+        if spec.paths != self.spec.paths {
+            self.files = Files::new(spec.paths.clone())?;
+            self.sources = Sources::default();
+        }
+        let is_first = spec.paths != self.spec.paths;
+        (self.spec, self.plan) = (spec, plan);
+        self.files.take_events(noticed);
+        let changes = self.files.look(noticed);
+        self.read(&changes, !is_first);
+        self.enforce(noticed)
+    }
+
+    // === flows ===
+
+    fn flows(&mut self) {
+        let now = wall_clock();
+        let boot = boot_time();
+        let mut records = Vec::new();
+        let Daemon { kernels, joiner, names, .. } = self;
+        let polled = kernels.poll_events(|node, event| {
+            if let Some(half) = observation(&event, node, boot, names) {
+                joiner.observe(now, half, names, &mut records);
+            }
+        });
+        joiner.expire(now, names, &mut records);
+        for record in records {
+            self.server.broadcast(&Reply::Flow(Box::new(record)));
+        }
+        self.tell_failure("events", |_| polled);
+    }
+
+    // === clients ===
+
+    fn answer(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Evaluate(queries) => Reply::Rulings(rulings(&self.cluster, &queries)),
+            Request::Reload => match self.reload() {
+                Ok(()) => Reply::Status(Box::new(self.status())),
+                Err(error) => Reply::Error(error.to_string()),
+            },
+            Request::Status | Request::Watch => Reply::Status(Box::new(self.status())),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut objects: BTreeMap<&str, usize> = BTreeMap::new();
+        for key in self.in_force.keys() {
+            *objects.entry(key.kind).or_default() += 1;
+        }
+        Status {
+            policies: self.spec.policies,
+            objects: objects.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            files: self.files.in_order().len(),
+            diagnostics: self.sources.diagnostics(),
+            nodes: self.kernels.status(),
+            publications: self.publications,
+            publish_micros: self.last_micros.map(|last| (last, self.slowest_micros)),
+            watchers: self.server.watchers(),
+            watchers_lost: self.server.lost(),
+            failure: self.failure.clone(),
+        }
+    }
+
+    fn notice(&mut self, event: NoticeEvent) {
+        let notice = Notice { time: wall_clock(), event };
+        log(&notice.event.to_string());
+        self.server.broadcast(&Reply::Notice(notice));
+    }
+
+    fn network_news(&mut self) {
+        for outcome in self.network.news() {
+            let error = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+            self.failure.clone_from(&error);
+            self.notice(NoticeEvent::Network { error });
+        }
+    }
+}
+
+/// Request and plan of a lab that is up.
+fn request(lab: &Lab) -> Result<(Spec, Plan)> {
+    let is_down =
+        || Error::message(format!("lab {} is not up; bring it up with `podgate lab up`", lab.name()));
+    Ok((lab.spec()?.ok_or_else(is_down)?, lab.plan()?.ok_or_else(is_down)?))
+}
+
+/// Brings the lab's network in line with plans, beside the loop: it takes longer than flows can wait.
+struct Network {
+    plans: mpsc::Sender<Plan>,
+    outcomes: mpsc::Receiver<Result<()>>,
+}
+
+impl Network {
+    fn start(lab: &Lab) -> Result<Network> {
+        let (plans, to_do) = mpsc::channel::<Plan>();
+        let (done, outcomes) = mpsc::channel();
+        let lab = lab.clone();
+        let worker = move || {
+            while let Ok(first) = to_do.recv() {
+                // Only the newest plan matters.
+                let mut waiting: VecDeque<Plan> = to_do.try_iter().collect();
+                let newest = waiting.pop_back().unwrap_or(first);
+                if done.send(up::apply(&lab, &newest)).is_err() {
+                    return;
+                }
+            }
+        };
+        let named = std::thread::Builder::new().name("network".to_owned());
+        named.spawn(worker).map_err(|e| Error::io("start a thread", e))?;
+        Ok(Network { plans, outcomes })
+    }
+
+    fn follow(&self, plan: Plan) {
+        // The worker ends only with the daemon.
+        let _ = self.plans.send(plan);
+    }
+
+    fn news(&self) -> Vec<Result<()>> {
+        self.outcomes.try_iter().collect()
+    }
+}
+
+/// A line of the daemon's log, which is its standard error.
+#[expect(clippy::print_stderr, reason = "the daemon's log is its standard error")]
+fn log(text: &str) {
+    let time: Timestamp = wall_clock();
+    eprintln!("{time} {text}");
+}
