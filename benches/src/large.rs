@@ -122,37 +122,71 @@ impl Shape {
     }
 }
 
-/// 100,000 pods and 75,000 policies in 25,000 namespaces: small tenants, as the published large-scale
-/// measurements of other controllers have them.
+/// 100,000 pods and 75,000 policies in 25,000 namespaces: the shape of the large-scale measurement that
+/// another controller publishes, with ports.
+///
+/// Each namespace has two groups of two pods. One policy denies everything in both directions, and one
+/// for each group lets the group's pods talk to each other.
 pub fn antrea_like() -> Vec<Object> {
     antrea_like_of(25_000)
 }
 
 /// [`antrea_like`] with another number of namespaces.
-///
-/// Each namespace has two front ends and two back ends, and three policies: front ends take HTTP from
-/// everywhere and may open connections to the back ends; back ends take a port from the front ends; all
-/// pods of the namespace are reachable by the monitoring namespaces.
 pub fn antrea_like_of(namespaces: u32) -> Vec<Object> {
     let nodes = (namespaces / 25).max(1);
     let mut objects: Vec<Object> = (0..nodes).map(|i| Object::Node(node(i))).collect();
-    let tcp = |port| PolicyPort {
-        protocol: Protocol::Tcp,
-        port: PortMatch::Range(port, port),
-        source: Source::default(),
-    };
+    for ns in 0..namespaces {
+        let name = format!("ns-{ns}");
+        objects.push(namespace(&name, &[("app", &name)]));
+        objects.extend(four_pods(ns, nodes));
+        let both = |policy: &str, app: Option<&str>, port: u16| {
+            let group = || app.map(|app| label_in(&[("app", app)]));
+            let allowed =
+                group().map(|group| rule(Some(vec![pods(None, Some(group))]), Some(vec![tcp(port)])));
+            let ingress = allowed.into_iter().collect();
+            let pod_selector = group().unwrap_or_default();
+            Object::NetworkPolicy(NetworkPolicy {
+                meta: meta(&name, policy, &[]),
+                pod_selector,
+                ingress_in_force: true,
+                egress_in_force: true,
+                ingress,
+                egress: Vec::new(),
+            })
+        };
+        objects.extend([
+            both("deny", None, 0),
+            both("front", Some("front"), 80),
+            both("back", Some("back"), 5432),
+        ]);
+    }
+    objects
+}
+
+fn four_pods(ns: u32, nodes: u32) -> impl Iterator<Item = Object> {
+    (0..4).map(move |i| {
+        let app = if i < 2 { "front" } else { "back" };
+        let unique = format!("{ns}-{i}");
+        let labels = [("app", app), ("pod-template-hash", unique.as_str())];
+        Object::Pod(pod(&format!("ns-{ns}"), &format!("{app}-{i}"), ns * 4 + i, nodes, &labels))
+    })
+}
+
+/// As many namespaces, pods and policies as [`antrea_like_of`], and something that all of them share.
+///
+/// Each namespace has two front ends and two back ends, and three policies: front ends take HTTP from
+/// everywhere and may open connections to the back ends; back ends take a port from the front ends; all
+/// pods of the namespace are reachable by the monitoring namespaces, one in a thousand.
+pub fn monitored_of(namespaces: u32) -> Vec<Object> {
+    let nodes = (namespaces / 25).max(1);
+    let mut objects: Vec<Object> = (0..nodes).map(|i| Object::Node(node(i))).collect();
     let front = || label_in(&[("app", "front")]);
     let back = || label_in(&[("app", "back")]);
     for ns in 0..namespaces {
         let name = format!("ns-{ns}");
         let purpose = if ns % 1000 == 0 { "monitoring" } else { "tenant" };
         objects.push(namespace(&name, &[("purpose", purpose)]));
-        for i in 0..4 {
-            let app = if i < 2 { "front" } else { "back" };
-            let unique = format!("{ns}-{i}");
-            let labels = [("app", app), ("pod-template-hash", unique.as_str())];
-            objects.push(Object::Pod(pod(&name, &format!("{app}-{i}"), ns * 4 + i, nodes, &labels)));
-        }
+        objects.extend(four_pods(ns, nodes));
         objects.push(Object::NetworkPolicy(NetworkPolicy {
             meta: meta(&name, "front", &[]),
             pod_selector: front(),
@@ -161,25 +195,11 @@ pub fn antrea_like_of(namespaces: u32) -> Vec<Object> {
             ingress: vec![rule(None, Some(vec![tcp(80), tcp(443)]))],
             egress: vec![rule(Some(vec![pods(None, Some(back()))]), Some(vec![tcp(5432)]))],
         }));
-        objects.push(Object::NetworkPolicy(NetworkPolicy {
-            meta: meta(&name, "back", &[]),
-            pod_selector: back(),
-            ingress_in_force: true,
-            egress_in_force: false,
-            ingress: vec![rule(Some(vec![pods(None, Some(front()))]), Some(vec![tcp(5432)]))],
-            egress: Vec::new(),
-        }));
-        objects.push(Object::NetworkPolicy(NetworkPolicy {
-            meta: meta(&name, "monitoring", &[]),
-            pod_selector: LabelSelector::default(),
-            ingress_in_force: true,
-            egress_in_force: false,
-            ingress: vec![rule(
-                Some(vec![pods(Some(label_in(&[("purpose", "monitoring")])), None)]),
-                Some(vec![tcp(9090)]),
-            )],
-            egress: Vec::new(),
-        }));
+        let from_front = rule(Some(vec![pods(None, Some(front()))]), Some(vec![tcp(5432)]));
+        objects.push(ingress_policy(&name, "back", back(), vec![from_front]));
+        let monitoring = pods(Some(label_in(&[("purpose", "monitoring")])), None);
+        let scraped = rule(Some(vec![monitoring]), Some(vec![tcp(9090)]));
+        objects.push(ingress_policy(&name, "monitoring", LabelSelector::default(), vec![scraped]));
     }
     objects
 }
@@ -202,21 +222,8 @@ pub fn select_all_of(count: u32, namespaces: u32) -> Vec<Object> {
         let id = format!("id-{i}");
         objects.push(Object::Pod(pod(&ns, &format!("pod-{i}"), i, nodes, &[("id", &id)])));
         let port = 1 + (i % 65_535) as u16;
-        objects.push(Object::NetworkPolicy(NetworkPolicy {
-            meta: meta(&ns, &format!("policy-{i}"), &[]),
-            pod_selector: LabelSelector::default(),
-            ingress_in_force: true,
-            egress_in_force: false,
-            ingress: vec![rule(
-                Some(vec![pods(None, Some(label_in(&[("id", &id)])))]),
-                Some(vec![PolicyPort {
-                    protocol: Protocol::Tcp,
-                    port: PortMatch::Range(port, port),
-                    source: Source::default(),
-                }]),
-            )],
-            egress: Vec::new(),
-        }));
+        let allowed = rule(Some(vec![pods(None, Some(label_in(&[("id", &id)])))]), Some(vec![tcp(port)]));
+        objects.push(ingress_policy(&ns, &format!("policy-{i}"), LabelSelector::default(), vec![allowed]));
     }
     objects
 }
@@ -227,7 +234,7 @@ fn meta(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Meta {
     Meta { name: name.to_owned(), namespace: namespace.to_owned(), uid, labels, ..Meta::default() }
 }
 
-fn namespace(name: &str, labels: &[(&str, &str)]) -> Object {
+pub(crate) fn namespace(name: &str, labels: &[(&str, &str)]) -> Object {
     let mut meta = meta("", name, labels);
     meta.labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
     Object::Namespace(Namespace { meta })
@@ -238,7 +245,7 @@ fn node(index: u32) -> Node {
     Node { meta: meta("", &format!("node-{index}"), &[]), addresses, pod_cidrs: Vec::new() }
 }
 
-fn pod(namespace: &str, name: &str, index: u32, nodes: u32, labels: &[(&str, &str)]) -> Pod {
+pub(crate) fn pod(namespace: &str, name: &str, index: u32, nodes: u32, labels: &[(&str, &str)]) -> Pod {
     Pod {
         meta: meta(namespace, name, labels),
         node: Some(format!("node-{}", index % nodes.max(1))),
@@ -256,7 +263,7 @@ fn masked(address: Ipv4Addr, length: u8) -> IpNet {
     IpNet::V4(Ipv4Net::new(address, length).expect("lengths are at most 30").trunc())
 }
 
-fn label_in(labels: &[(&str, &str)]) -> LabelSelector {
+pub(crate) fn label_in(labels: &[(&str, &str)]) -> LabelSelector {
     let one = |(key, value): &(&str, &str)| Requirement {
         key: key.to_string(),
         operator: Operator::In,
@@ -265,12 +272,34 @@ fn label_in(labels: &[(&str, &str)]) -> LabelSelector {
     LabelSelector::new(labels.iter().map(one).collect())
 }
 
-fn pods(namespaces: Option<LabelSelector>, pods: Option<LabelSelector>) -> Peer {
+pub(crate) fn pods(namespaces: Option<LabelSelector>, pods: Option<LabelSelector>) -> Peer {
     Peer::Pods(PodPeer { namespaces, pods, source: Source::default() })
 }
 
-fn rule(peers: Option<Vec<Peer>>, ports: Option<Vec<PolicyPort>>) -> Rule {
+pub(crate) fn rule(peers: Option<Vec<Peer>>, ports: Option<Vec<PolicyPort>>) -> Rule {
     Rule { peers, ports, source: Source::default() }
+}
+
+/// One port.
+pub(crate) fn tcp(port: u16) -> PolicyPort {
+    PolicyPort { protocol: Protocol::Tcp, port: PortMatch::Range(port, port), source: Source::default() }
+}
+
+/// A policy that isolates for ingress.
+pub(crate) fn ingress_policy(
+    namespace: &str,
+    name: &str,
+    subjects: LabelSelector,
+    ingress: Vec<Rule>,
+) -> Object {
+    Object::NetworkPolicy(NetworkPolicy {
+        meta: meta(namespace, name, &[]),
+        pod_selector: subjects,
+        ingress_in_force: true,
+        egress_in_force: false,
+        ingress,
+        egress: Vec::new(),
+    })
 }
 
 #[cfg(test)]
@@ -282,10 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn antrea_like_has_four_pods_and_three_policies_in_each_namespace() {
-        let objects = antrea_like_of(50);
-        assert_eq!(count(&objects, "Pod"), 200);
-        assert_eq!(count(&objects, "NetworkPolicy"), 150);
+    fn tenants_have_four_pods_and_three_policies_each() {
+        for objects in [antrea_like_of(50), monitored_of(50)] {
+            assert_eq!(count(&objects, "Pod"), 200);
+            assert_eq!(count(&objects, "NetworkPolicy"), 150);
+        }
     }
 
     #[test]
@@ -297,7 +327,9 @@ mod tests {
 
     #[test]
     fn no_two_objects_share_a_key() {
-        for objects in [antrea_like_of(50), select_all_of(100, 3), Shape::default().generate()] {
+        for objects in
+            [antrea_like_of(50), monitored_of(50), select_all_of(100, 3), Shape::default().generate()]
+        {
             let keys: std::collections::BTreeSet<_> = objects.iter().map(Object::key).collect();
             assert_eq!(keys.len(), objects.len());
         }
