@@ -351,7 +351,7 @@ fn complex_key(line: u32, column: u32) -> Fault {
     }
 }
 
-/// YAML's `<<`: entries of the merged mappings, unless the mapping has the key itself.
+/// YAML's `<<`: takes over the entries of other mappings.
 fn merge<'t>(entries: &mut Vec<Entry<'t>>, value: Node<'t>) -> Result<(), Fault> {
     let (line, column) = (value.line, value.column);
     let sources = match value.kind {
@@ -375,20 +375,16 @@ fn merge<'t>(entries: &mut Vec<Entry<'t>>, value: Node<'t>) -> Result<(), Fault>
             help: "give it an alias of a mapping, as in `<<: *defaults`".to_owned(),
         });
     }
-    let mut known: HashSet<String> = entries.iter().map(|e| e.key.to_string()).collect();
-    for entry in sources.into_iter().flatten() {
-        if known.insert(entry.key.to_string()) {
-            entries.push(Entry { merged: true, ..entry });
-        }
-    }
+    entries.extend(sources.into_iter().flatten().map(|entry| Entry { merged: true, ..entry }));
     Ok(())
 }
 
-/// Own keys win over merged ones wherever the `<<` stands.
+/// Own keys win over merged ones wherever the `<<` stands; of merged ones the first wins.
 fn own_keys_win(entries: &mut Vec<Entry<'_>>) {
     if entries.iter().any(|entry| entry.merged) {
-        let own: HashSet<String> = entries.iter().filter(|e| !e.merged).map(|e| e.key.to_string()).collect();
-        entries.retain(|entry| !entry.merged || !own.contains(&*entry.key));
+        let mut known: HashSet<String> =
+            entries.iter().filter(|e| !e.merged).map(|e| e.key.to_string()).collect();
+        entries.retain(|entry| !entry.merged || known.insert(entry.key.to_string()));
     }
 }
 

@@ -157,6 +157,12 @@ fn wide_collections_are_read_in_time_proportional_to_their_size() {
     ));
     assert_eq!(same.diagnostics.len(), 99_999);
 
+    let merges: String = (0..100_000).fold("x: &x {a: b}\ny:\n".to_owned(), |mut text, n| {
+        let _ = write!(text, "  k{n}: v\n  <<: *x\n");
+        text
+    });
+    assert_eq!(quickly(&merges).diagnostics.len(), 2, "no kind and no version");
+
     let policies: String = (0..20_000).fold(String::new(), |mut text, n| {
         let _ = write!(
             text,
