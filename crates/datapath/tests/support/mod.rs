@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod test_run;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -204,10 +206,10 @@ impl Net {
         status.expect("ping").success()
     }
 
-    /// Loads nftables rules in the node.
-    pub fn nft(&self, rules: &str) {
+    /// Loads nftables rules in a namespace.
+    pub fn nft(&self, name: &str, rules: &str) {
         let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.ns("node"), "nft", "-f", "-"])
+            .args(["netns", "exec", &self.ns(name), "nft", "-f", "-"])
             .stdin(Stdio::piped())
             .spawn()
             .expect("nft");
