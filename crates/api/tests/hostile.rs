@@ -120,7 +120,7 @@ fn a_million_documents_are_read() {
     assert_eq!((loaded.documents, loaded.diagnostics.len()), (1_000_000, 2_000_000));
     let last = loaded.diagnostics.last().map(|d| d.source.line);
     assert_eq!(last, Some(2_000_000));
-    assert_eq!(quickly(&"---\n".repeat(1_000_000)).documents, 0);
+    assert_eq!(quickly(&"---\n".repeat(100_000)).documents, 0);
 }
 
 #[test]
@@ -210,6 +210,7 @@ fn control_characters_and_odd_line_ends_keep_the_promises() {
         "a: &a b\n*a : c",
         "{{ .Values }}",
         "a: {{ .Values.b }}",
+        "a: &a b\nc: {<<: \r*a, y: \"{{ z }}\"}\n? k\n- l",
         "\t{\"a\": 1}",
         "{\"a\": 1} {\"b\": 2} x",
         "[1] [2]",

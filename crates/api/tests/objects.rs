@@ -494,6 +494,16 @@ fn services_with_mistakes_are_reported_at_their_place() {
             "5:34 error spec.ports[0].targetPort: 70000 is out of range",
         ),
         (
+            "a port's name",
+            "  {ports: [{name: A, port: 1}]}",
+            "5:19 error spec.ports[0].name: `A` is no port name",
+        ),
+        (
+            "a name twice",
+            "  {ports: [{name: a, port: 1}, {name: a, port: 2}]}",
+            "5:32 error spec.ports[1]: two ports are named `a`",
+        ),
+        (
             "a port twice",
             "  {ports: [{name: a, port: 1}, {name: b, port: 1}]}",
             "5:32 error spec.ports[1]: port 1/TCP is already there",

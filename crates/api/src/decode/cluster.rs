@@ -1,7 +1,7 @@
 //! Namespaces, nodes and Services.
 
 use crate::cursor::{Cursor, Value};
-use crate::syntax::{parse_cidr, port_name_fault};
+use crate::syntax::{is_dns_label, parse_cidr, port_name_fault};
 use crate::tree::shorten;
 use crate::{
     ExternalTrafficPolicy, Meta, NAMESPACE_NAME_LABEL, Namespace, Node, Protocol, Service, ServicePort,
@@ -130,6 +130,12 @@ fn ports(spec: &Cursor<'_>, may_be_empty: bool) -> Vec<ServicePort> {
         if several && port.name.is_empty() {
             item.error("one of several ports has no name", "give each port of the Service a `name`");
         }
+        if !port.name.is_empty() && ports.iter().any(|other| other.name == port.name) {
+            item.error(
+                format!("two ports are named `{}`", shorten(&port.name)),
+                "give each port a name of its own",
+            );
+        }
         let same = |other: &ServicePort| (other.port, other.protocol) == (port.port, port.protocol);
         if ports.iter().any(same) {
             item.error(
@@ -144,7 +150,16 @@ fn ports(spec: &Cursor<'_>, may_be_empty: bool) -> Vec<ServicePort> {
 }
 
 fn port(item: &Cursor<'_>) -> Option<ServicePort> {
-    let name = item.field("name").and_then(|field| field.text()).unwrap_or_default().to_owned();
+    let name = item.field("name").and_then(|field| {
+        let name = field.text()?;
+        if !name.is_empty() && !is_dns_label(name) {
+            field.error(
+                format!("`{}` is no port name", shorten(name)),
+                "write lower-case letters, digits and `-`",
+            );
+        }
+        Some(name.to_owned())
+    });
     let protocol: Option<Protocol> = protocol(item.field("protocol"));
     let number = match item.field("port") {
         Some(field) => field.port(),
@@ -173,5 +188,11 @@ fn port(item: &Cursor<'_>) -> Option<ServicePort> {
         },
     };
     let node_port = item.field("nodePort").filter(|field| field.raw() != "0").and_then(|field| field.port());
-    Some(ServicePort { name, protocol: protocol?, port: number?, target: target?, node_port })
+    Some(ServicePort {
+        name: name.unwrap_or_default(),
+        protocol: protocol?,
+        port: number?,
+        target: target?,
+        node_port,
+    })
 }
