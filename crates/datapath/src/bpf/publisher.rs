@@ -437,7 +437,10 @@ impl<S: Store> Publisher<S> {
                 (None, None) => {}
             }
         }
-        let waiting: Vec<(IpNet, ClassId)> = self.unplaced_prefixes.iter().map(|(p, c)| (*p, *c)).collect();
+        let mut waiting: Vec<(IpNet, ClassId)> =
+            self.unplaced_prefixes.iter().map(|(prefix, class)| (*prefix, *class)).collect();
+        // Short ones first: they say the most, and a prefix starts out as what is around it.
+        waiting.sort_by_key(|(prefix, _)| prefix.prefix_len());
         for (prefix, class) in waiting {
             if self.place_prefix(prefix, class)? {
                 self.unplaced_prefixes.remove(&prefix);

@@ -94,8 +94,8 @@ pub(crate) struct Tables {
     rows_limit: u32,
     ranges: u32,
     ranges_limit: u32,
-    /// Old and new ranges share the table until the old ones are dropped.
-    replacing: bool,
+    /// Ranges of the state that is being replaced: they share the table with the new ones.
+    replaced_ranges: u32,
     foreign: Leftovers,
 }
 
@@ -115,7 +115,7 @@ impl Tables {
             rows_limit,
             ranges: 0,
             ranges_limit,
-            replacing: false,
+            replaced_ranges: 0,
             foreign: Leftovers::default(),
         }
     }
@@ -157,7 +157,7 @@ impl Tables {
     pub(crate) fn forget(&mut self) -> Forgotten {
         self.failed.clear();
         self.rows = 0;
-        self.replacing = true;
+        self.replaced_ranges = self.ranges;
         let programs = mem::take(&mut self.programs)
             .into_values()
             .filter_map(|used| match used.state {
@@ -169,7 +169,7 @@ impl Tables {
     }
 
     pub(crate) fn drop_forgotten(&mut self, forgotten: Forgotten, leftovers: &mut Leftovers) {
-        self.replacing = false;
+        self.replaced_ranges = 0;
         for installed in forgotten.programs {
             for (class, ranges) in installed.defaults {
                 leftovers.rows.insert(RowKey { program: installed.id, class });
@@ -406,8 +406,7 @@ impl Tables {
             return Some(*start);
         }
         let length = u32::from(u16::try_from(ranges.len()).ok()?);
-        let limit = if self.replacing { 2 * self.ranges_limit } else { self.ranges_limit };
-        if self.ranges + length > limit {
+        if self.ranges + length > self.replaced_ranges + self.ranges_limit {
             return None;
         }
         let start = self.stretches.take(length)?;
