@@ -268,10 +268,10 @@ mod tests {
     fn workloads_are_shown_together_and_differences_explained() {
         let expected = "\
 . allowed  X denied  ~ depends on the backend  ± differs among pods or addresses  ! not as policy says   /u UDP  /s SCTP  (n) a port nobody declared
-          shop/db          Service shop/mixed  outside
-          5432 (4242) ping 53/u                443
-shop/web  ±    X      !    ~                   .
-shop/db                                        .
+          shop/db           Service shop/mixed  outside
+          5432 (4242) ping  53/u                443
+shop/web  ±    X      !     ~                   .
+shop/db                                         .
 
 ! shop/web-0 -> shop/db-0 ICMP echo (IPv4)
     expected denied (egress not isolated; ingress isolated by shop/allow-web, shop/default-deny)
@@ -289,11 +289,11 @@ note: Service shop/none port TCP 80: no pod answers on it, so it is not tried
         assert_eq!(
             table,
             [
-                "            shop/db-0        Service shop/mixed  outside/192.0.2.1  outside/198.51.100.10",
-                "            5432 (4242) ping 53/u                443                443",
-                "shop/web-0  .    X      !    ~                   .                  .",
+                "            shop/db-0         Service shop/mixed  outside/192.0.2.1  outside/198.51.100.10",
+                "            5432 (4242) ping  53/u                443                443",
+                "shop/web-0  .    X      !     ~                   .                  .",
                 "shop/web-1  X    X      X",
-                "shop/db-0                                        .                  .",
+                "shop/db-0                                         .                  .",
             ]
         );
     }
@@ -301,13 +301,13 @@ note: Service shop/none port TCP 80: no pod answers on it, so it is not tried
     #[test]
     fn a_narrow_terminal_gets_several_bands() {
         let text = plain(Layout { width: 40, pods: false });
-        let heads: Vec<&str> =
-            text.lines().filter(|line| line.starts_with("         ") && line.contains(['s', 'o'])).collect();
-        assert_eq!(heads.len(), 2, "{text}");
-        assert!(
-            text.lines().skip(1).take(12).all(|line| line.chars().count() <= 40 || line.contains("->")),
+        let table: Vec<&str> = text.lines().skip(1).take_while(|line| !line.starts_with('!')).collect();
+        assert_eq!(
+            table.iter().filter(|line| line.contains("5432") || line.contains("53/u")).count(),
+            2,
             "{text}"
         );
+        assert!(table.iter().all(|line| line.chars().count() <= 40), "{text}");
     }
 
     #[test]

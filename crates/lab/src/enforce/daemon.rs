@@ -277,6 +277,8 @@ impl Daemon {
             }
         });
         joiner.expire(now, names, &mut records);
+        // Nodes are read one after the other.
+        records.sort_by_key(|record| record.time);
         for record in records {
             self.server.broadcast(&Reply::Flow(Box::new(record)));
         }
