@@ -6,6 +6,9 @@
 //! postrouting  ->  marked, hairpin or leaving the cluster?  ->  SNAT to the node
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;

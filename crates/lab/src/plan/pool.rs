@@ -16,15 +16,15 @@ pub(super) struct PodPool {
     blocks: BTreeMap<usize, Vec<u8>>,
     owned: BTreeSet<u8>,
     taken: BTreeSet<(u8, u8)>,
+    /// How many of each node's numbers were looked at: what was taken then is taken still.
+    looked_at: BTreeMap<usize, usize>,
 }
 
 impl PodPool {
     /// Gives a node a block of an earlier plan, or any block with its own number first. `None`: all 256 are owned.
     pub fn give_block(&mut self, node: usize, wanted: Option<u8>) -> Option<u8> {
-        let block = wanted
-            .or(u8::try_from(node).ok())
-            .filter(|block| !self.owned.contains(block))
-            .or_else(|| (0..=u8::MAX).rev().find(|block| !self.owned.contains(block)))?;
+        let wanted = wanted.filter(|block| !self.owned.contains(block));
+        let block = wanted.or_else(|| free_block(&self.owned, node))?;
         self.owned.insert(block);
         self.blocks.entry(node).or_default().push(block);
         Some(block)
@@ -43,14 +43,24 @@ impl PodPool {
 
     /// The lowest free addresses of a node. `None`: the pod network is full.
     pub fn take(&mut self, node: usize) -> Option<Vec<IpAddr>> {
-        let blocks = self.blocks.entry(node).or_default().clone();
-        let mut free = blocks
-            .iter()
-            .flat_map(|block| HOSTS.map(|host| (*block, host)))
-            .filter(|at| !self.taken.contains(at));
-        let (block, host) = match free.next() {
-            Some(at) => at,
-            None => (self.give_block(node, None)?, *HOSTS.start()),
+        let looked_at = self.looked_at.entry(node).or_default();
+        let (block, host) = loop {
+            let blocks = self.blocks.entry(node).or_default();
+            match blocks.get(*looked_at / HOSTS.len()) {
+                Some(block) => {
+                    // At most 251, the end of HOSTS.
+                    let host = HOSTS.start() + (*looked_at % HOSTS.len()) as u8;
+                    *looked_at += 1;
+                    if !self.taken.contains(&(*block, host)) {
+                        break (*block, host);
+                    }
+                }
+                None => {
+                    let block = free_block(&self.owned, node)?;
+                    self.owned.insert(block);
+                    blocks.push(block);
+                }
+            }
         };
         self.taken.insert((block, host));
         Some(self.addresses(node, block, host))
@@ -72,6 +82,12 @@ impl PodPool {
         segments[7] = u16::from(host);
         vec![IpAddr::V4(Ipv4Addr::new(10, 244, block, host)), IpAddr::V6(segments.into())]
     }
+}
+
+/// The block with the node's own number, or else the highest free one, which other nodes want last.
+fn free_block(owned: &BTreeSet<u8>, node: usize) -> Option<u8> {
+    let free = |block: &u8| !owned.contains(block);
+    u8::try_from(node).ok().filter(free).or_else(|| (0..=u8::MAX).rev().find(free))
 }
 
 fn v6_base(node: usize) -> [u16; 8] {
