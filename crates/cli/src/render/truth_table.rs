@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use podgate_lab::probe::{Cell, Expectation, ProbeReport, Target, TargetKind, Wire};
+use podgate_lab::probe::{Cell, Expectation, PlaceKind, ProbeReport, Target, TargetKind, Wire};
 
 use super::{attempt, expectation, measurement};
 use crate::style::{BAD, BOLD, FAINT, GOOD, WARN};
@@ -45,23 +45,31 @@ type Marks = BTreeMap<(String, String, Port), Mark>;
 
 /// The table, its legend, the differences and a summary.
 pub fn text(report: &ProbeReport, layout: Layout) -> String {
+    let from_outside = alike(report, |cell| {
+        let source = &report.sources[cell.from];
+        (source.kind == PlaceKind::Outside)
+            .then(|| (source.name.clone(), report.targets[cell.to].name.clone()))
+    });
+    let to_outside = alike(report, |cell| {
+        let target = &report.targets[cell.to];
+        (target.kind == TargetKind::Outside)
+            .then(|| (target.name.clone(), report.sources[cell.from].name.clone()))
+    });
     let line_name = |cell: &Cell| {
         let source = &report.sources[cell.from];
-        if layout.pods { source.name.clone() } else { source.group.clone() }
+        let name =
+            if layout.pods { &source.name } else { from_outside.get(&source.name).unwrap_or(&source.group) };
+        name.clone()
     };
     let column_name = |cell: &Cell| {
         let target = &report.targets[cell.to];
-        let name = if layout.pods { &target.name } else { &target.group };
+        let name =
+            if layout.pods { &target.name } else { to_outside.get(&target.name).unwrap_or(&target.group) };
         heading(target.kind, name)
     };
     let mut marks = Marks::new();
     for cell in &report.cells {
-        let mark = match cell.expected.verdict {
-            _ if !cell.agrees() => Mark::Differs,
-            Expectation::Allowed => Mark::Allowed,
-            Expectation::Denied => Mark::Denied,
-            Expectation::Depends => Mark::Depends,
-        };
+        let mark = mark_of(cell);
         let key = (line_name(cell), column_name(cell), port(&report.targets[cell.to]));
         marks.entry(key).and_modify(|known| *known = both(*known, mark)).or_insert(mark);
     }
@@ -92,6 +100,46 @@ pub fn summary(report: &ProbeReport) -> String {
         0 => format!("{GOOD}ok{GOOD:#} {attempts}; every one went as policy says\n"),
         count => format!("{BAD}{count} differ{BAD:#} {attempts}; {count} went otherwise than policy says\n"),
     }
+}
+
+fn mark_of(cell: &Cell) -> Mark {
+    match cell.expected.verdict {
+        _ if !cell.agrees() => Mark::Differs,
+        Expectation::Allowed => Mark::Allowed,
+        Expectation::Denied => Mark::Denied,
+        Expectation::Depends => Mark::Depends,
+    }
+}
+
+/// What the attempts of one outside address came to: the other end's name, the port and the mark.
+type Signature = BTreeSet<(String, Port, Mark)>;
+
+/// Labels for outside addresses by name: those that every attempt treats alike share one, `outside` when all
+/// do. `ends` tells the outside end's name and the other one's, for attempts that have an outside end.
+fn alike(report: &ProbeReport, ends: impl Fn(&Cell) -> Option<(String, String)>) -> BTreeMap<String, String> {
+    let mut signatures: BTreeMap<String, Signature> = BTreeMap::new();
+    for cell in &report.cells {
+        if let Some((outside, other)) = ends(cell) {
+            let seen = (other, port(&report.targets[cell.to]), mark_of(cell));
+            signatures.entry(outside).or_default().insert(seen);
+        }
+    }
+    let mut groups: BTreeMap<Signature, Vec<String>> = BTreeMap::new();
+    for (name, signature) in signatures {
+        groups.entry(signature).or_default().push(name);
+    }
+    let is_one = groups.len() == 1;
+    let mut labels = BTreeMap::new();
+    for names in groups.into_values() {
+        let label = match &names[..] {
+            _ if is_one => "outside".to_owned(),
+            [only] => only.clone(),
+            [first, rest @ ..] => format!("{first} +{}", rest.len()),
+            [] => continue,
+        };
+        labels.extend(names.iter().map(|name| (name.clone(), label.clone())));
+    }
+    labels
 }
 
 fn heading(kind: TargetKind, name: &str) -> String {
@@ -308,6 +356,24 @@ note: Service shop/none port TCP 80: no pod answers on it, so it is not tried
             "{text}"
         );
         assert!(table.iter().all(|line| line.chars().count() <= 40), "{text}");
+    }
+
+    #[test]
+    fn outside_addresses_are_shown_apart_where_policy_tells_them_apart() {
+        let mut report = report();
+        let labels = |report: &ProbeReport| {
+            alike(report, |cell| {
+                let target = &report.targets[cell.to];
+                (target.kind == TargetKind::Outside)
+                    .then(|| (target.name.clone(), report.sources[cell.from].name.clone()))
+            })
+        };
+        assert!(labels(&report).values().all(|label| label == "outside"));
+        let denied = report.cells[1].expected.clone();
+        let last = report.cells.last_mut().unwrap();
+        (last.expected, last.measured) = (denied, podgate_lab::probe::Measured::Dropped);
+        let apart: Vec<String> = labels(&report).into_values().collect();
+        assert_eq!(apart, ["outside/192.0.2.1", "outside/198.51.100.10"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A lab with enforcement from end to end: real namespaces, the kernel, real connections. Needs root.
 
+#![expect(clippy::print_stderr, reason = "what a failing test leaves to read")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -132,7 +134,7 @@ fn a_killed_daemon_leaves_enforcement_on_and_the_next_one_takes_over() {
 
     // What was edited meanwhile comes into force with the next daemon, what was there is never lifted.
     lab.write("policy.yaml", &format!("{deny}---\n{}", policy("deny-web", "{app: web}", "[]")));
-    lab.up_again();
+    lab.up_again(&[]);
     let status = lab.status();
     assert_eq!(status["nodes"].as_array().unwrap().iter().filter(|node| node["adopted"] == true).count(), 2);
     assert!(!lab.is_reached("shop/web-0", "shop/api-0", 8080, SHORT));
@@ -151,6 +153,30 @@ fn new_pods_are_isolated_from_the_start_and_can_be_reached() {
     assert_eq!(report["differences"], 0, "{}", differing(&report));
     let to = |pod: &str| report["cells"].as_array().unwrap().iter().filter(|c| c["to"] == pod).count();
     assert!(to("shop/api-2") > 0 && to("shop/web-2") > 0);
+}
+
+/// Applications as their authors publish them, where a checkout has them beside it.
+#[test]
+fn published_applications_go_as_their_policies_say_with_and_without_them() {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !data.exists() {
+        eprintln!("not tried: {} has no published applications", data.display());
+        return;
+    }
+    for (name, paths) in [
+        ("sock", ["sock-shop/deploy/kubernetes/manifests", "sock-shop/deploy/kubernetes/manifests-policy"]),
+        ("boutique", ["online-boutique/release", "online-boutique/kustomize"]),
+    ] {
+        let paths: Vec<String> = paths.map(|path| data.join(path).display().to_string()).into();
+        let lab = Lab::up_from(&format!("e2e-{name}"), &paths, 2);
+        let report = lab.probe(&[]);
+        assert_eq!(report["differences"], 0, "{}", differing(&report));
+        assert!(report["expected"]["denied"].as_u64() > Some(100), "policies are in force");
+        lab.up_again(&["--no-policies"]);
+        let report = lab.probe(&[]);
+        assert_eq!(report["differences"], 0, "{}", differing(&report));
+        assert_eq!(report["expected"]["denied"], 0);
+    }
 }
 
 /// Two workloads that reach each other while no policy says otherwise.

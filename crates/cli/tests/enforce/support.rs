@@ -16,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Lab {
     name: String,
+    /// The test's own manifests.
     dir: PathBuf,
+    paths: Vec<String>,
     nodes: usize,
 }
 
@@ -39,18 +41,33 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 impl Lab {
     pub fn up(name: &str, files: &[(&str, &str)], nodes: usize) -> Lab {
-        let name = format!("{name}-{}", std::process::id());
-        let dir = std::env::temp_dir().join(format!("podgate-{name}"));
-        fs::create_dir_all(&dir).unwrap();
-        let lab = Lab { name, dir, nodes };
+        let lab = Lab::new(name, nodes, Vec::new());
         files.iter().for_each(|(file, text)| lab.write(file, text));
-        lab.up_again();
+        lab.up_again(&[]);
         lab
     }
 
-    pub fn up_again(&self) {
-        let dir = self.dir.display().to_string();
-        let output = self.podgate(&["up", &dir, "--nodes", &self.nodes.to_string()]);
+    pub fn up_from(name: &str, paths: &[String], nodes: usize) -> Lab {
+        let lab = Lab::new(name, nodes, paths.to_vec());
+        lab.up_again(&[]);
+        lab
+    }
+
+    fn new(name: &str, nodes: usize, mut paths: Vec<String>) -> Lab {
+        let name = format!("{name}-{}", std::process::id());
+        let dir = std::env::temp_dir().join(format!("podgate-{name}"));
+        fs::create_dir_all(&dir).unwrap();
+        if paths.is_empty() {
+            paths.push(dir.display().to_string());
+        }
+        Lab { name, dir, paths, nodes }
+    }
+
+    pub fn up_again(&self, options: &[&str]) {
+        let nodes = self.nodes.to_string();
+        let paths = self.paths.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["up"].into_iter().chain(paths).chain(["--nodes", &nodes]).collect();
+        let output = self.podgate(&[&arguments, options].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 

@@ -69,15 +69,17 @@ impl Client {
         }
     }
 
-    /// Hands every flow and notice to `sink` until it returns `false` or the daemon goes.
+    /// Hands every flow and notice to `sink` until it returns `false` or the daemon goes. The second argument
+    /// tells whether more are at hand, so that a burst need not be printed line by line.
     ///
     /// # Errors
     /// When the socket fails; a daemon that ends is no error.
-    pub fn watch(mut self, mut sink: impl FnMut(Reply) -> bool) -> Result<()> {
+    pub fn watch(mut self, mut sink: impl FnMut(Reply, bool) -> bool) -> Result<()> {
         self.send(&Request::Watch)?;
         self.set_timeout(None)?;
         while let Some(reply) = self.receive()? {
-            if !sink(reply) {
+            let has_more = self.reader.buffer().contains(&b'\n');
+            if !sink(reply, has_more) {
                 break;
             }
         }

@@ -6,7 +6,7 @@
 //! requests -> answers
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ impl Daemon {
             kernels: Kernels::open(&lab, &plan)?,
             server: Server::bind(&lab.file(SOCKET))?,
             network: Network::start(&lab)?,
-            sources: Sources::default(),
+            sources: Sources::new(&lab),
             cluster: Cluster::new(Settings::default()),
             in_force: BTreeMap::new(),
             names: Names::new(),
@@ -254,14 +254,19 @@ impl Daemon {
         let (spec, plan) = request(&self.lab)?;
         if spec.paths != self.spec.paths {
             self.files = Files::new(spec.paths.clone())?;
-            self.sources = Sources::default();
+            self.sources = Sources::new(&self.lab);
         }
         let is_first = spec.paths != self.spec.paths;
         (self.spec, self.plan) = (spec, plan);
         self.files.take_events(noticed);
         let changes = self.files.look(noticed);
         self.read(&changes, !is_first);
-        self.enforce(noticed)
+        self.enforce(noticed)?;
+        // An older plan that waits for its turn must not have the last word.
+        if self.network.is_busy() {
+            self.network.follow(self.plan.clone());
+        }
+        Ok(())
     }
 
     // === flows ===
@@ -342,8 +347,13 @@ fn request(lab: &Lab) -> Result<(Spec, Plan)> {
 /// Brings the lab's network in line with plans, beside the loop: it takes longer than flows can wait.
 struct Network {
     plans: mpsc::Sender<Plan>,
-    outcomes: mpsc::Receiver<Result<()>>,
+    outcomes: mpsc::Receiver<Outcome>,
+    /// Plans whose outcome isn't known yet.
+    waiting: usize,
 }
+
+/// How many plans are dealt with, the older ones by leaving them out, and what came of the newest.
+type Outcome = (usize, Result<()>);
 
 impl Network {
     fn start(lab: &Lab) -> Result<Network> {
@@ -353,25 +363,30 @@ impl Network {
         let worker = move || {
             while let Ok(first) = to_do.recv() {
                 // Only the newest plan matters.
-                let mut waiting: VecDeque<Plan> = to_do.try_iter().collect();
-                let newest = waiting.pop_back().unwrap_or(first);
-                if done.send(up::apply(&lab, &newest)).is_err() {
+                let (count, newest) = to_do.try_iter().fold((1, first), |(count, _), plan| (count + 1, plan));
+                if done.send((count, up::apply(&lab, &newest))).is_err() {
                     return;
                 }
             }
         };
         let named = std::thread::Builder::new().name("network".to_owned());
         named.spawn(worker).map_err(|e| Error::io("start a thread", e))?;
-        Ok(Network { plans, outcomes })
+        Ok(Network { plans, outcomes, waiting: 0 })
     }
 
-    fn follow(&self, plan: Plan) {
+    fn follow(&mut self, plan: Plan) {
         // The worker ends only with the daemon.
-        let _ = self.plans.send(plan);
+        self.waiting += usize::from(self.plans.send(plan).is_ok());
     }
 
-    fn news(&self) -> Vec<Result<()>> {
-        self.outcomes.try_iter().collect()
+    fn is_busy(&self) -> bool {
+        self.waiting > 0
+    }
+
+    fn news(&mut self) -> Vec<Result<()>> {
+        let news: Vec<Outcome> = self.outcomes.try_iter().collect();
+        self.waiting -= news.iter().map(|(count, _)| count).sum::<usize>();
+        news.into_iter().map(|(_, outcome)| outcome).collect()
     }
 }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use super::protocol::{Lost, LostBy, Reply, Request};
 use crate::error::{Error, Result};
 
-/// Bytes that wait for a watcher before it loses flows: some ten thousand flows.
-const WATCHER_BACKLOG: usize = 4 << 20;
+/// Bytes that wait for a watcher before it loses flows: some 25,000 flows, a probe of everything.
+const WATCHER_BACKLOG: usize = 16 << 20;
 /// The longest request: an evaluation of about half a million connections.
 const LONGEST_REQUEST: usize = 64 << 20;
 
@@ -253,11 +253,11 @@ mod tests {
         assert_eq!(server.watchers(), 1);
 
         let text = "x".repeat(10_000);
-        let sent = 2000;
+        let sent = 4000;
         for _ in 0..sent {
             server.broadcast(&notice(&text));
         }
-        assert!(server.lost() > 0, "20 MB don't fit");
+        assert!(server.lost() > 0, "40 MB don't fit");
 
         slow.set_nonblocking(true).unwrap();
         let (mut input, mut buffer) = (Vec::new(), vec![0; 1 << 20]);

@@ -1,17 +1,26 @@
 //! Objects of the lab's manifests; a file that breaks keeps what it said before.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use podgate_api::{Diagnostic, Input, Loaded, Object, Severity};
+use podgate_api::{Diagnostic, Input, Loaded, Object, Severity, load_text};
 
 use super::files::Change;
 use super::protocol::FileDiagnostics;
+use crate::state::Lab;
+
+/// Directory of good versions in the run directory, so that a file that is broken when the daemon starts
+/// still says what it said when it was last good.
+const GOOD_DIR: &str = "good";
 
 /// What every manifest says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sources {
     files: BTreeMap<PathBuf, Source>,
+    /// Where good versions are kept.
+    good: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -34,34 +43,70 @@ pub(super) enum Reading {
 }
 
 impl Sources {
-    /// Reads a changed manifest, or forgets one that is gone. `keep_good`: errors keep what the file said
-    /// before, which for a new file is nothing. Otherwise a file with errors counts as far as it can be read.
+    /// Nothing read yet.
+    pub(super) fn new(lab: &Lab) -> Sources {
+        Sources { files: BTreeMap::new(), good: lab.file(GOOD_DIR) }
+    }
+
+    /// Reads a changed manifest, or forgets one that is gone. A file with errors keeps what it said before;
+    /// where nothing is known of it, `keep_good` makes it say nothing, else it counts as far as it can be read.
     pub(super) fn take(&mut self, change: &Change, keep_good: bool) -> Reading {
         match change {
             Change::Gone(path) => {
                 self.files.remove(path);
+                let _ = fs::remove_file(self.good_version(path));
                 Reading::Good
             }
-            Change::Written(path) => {
-                let loaded = podgate_api::load(&[Input::Path(path.clone())]);
-                self.replace(path, loaded, keep_good)
-            }
+            Change::Written(path) => match fs::read_to_string(path) {
+                Ok(text) => self.replace(path, &text, keep_good),
+                // The reader says best why it can't be read.
+                Err(_) => {
+                    let loaded = podgate_api::load(&[Input::Path(path.clone())]);
+                    self.replace_with(path, loaded, keep_good)
+                }
+            },
         }
     }
 
-    fn replace(&mut self, path: &Path, loaded: Loaded, keep_good: bool) -> Reading {
+    fn replace(&mut self, path: &Path, text: &str, keep_good: bool) -> Reading {
+        let loaded = load_text(&path.display().to_string(), text);
+        let reading = self.replace_with(path, loaded, keep_good);
+        if !matches!(reading, Reading::Broken(_)) {
+            // A daemon that can't keep it knows it all the same, as long as it lives.
+            let _ = fs::create_dir_all(&self.good);
+            let _ = fs::write(self.good_version(path), text);
+        }
+        reading
+    }
+
+    fn replace_with(&mut self, path: &Path, loaded: Loaded, keep_good: bool) -> Reading {
         let is_broken = loaded.has_errors();
+        let kept = (is_broken && !self.files.contains_key(path)).then(|| self.kept(path)).flatten();
         let source = self.files.entry(path.to_owned()).or_default();
         let was_broken = std::mem::replace(&mut source.broken, is_broken);
         source.diagnostics = loaded.diagnostics;
-        if !is_broken || !keep_good {
-            source.objects = loaded.objects;
+        match kept {
+            Some(objects) => source.objects = objects,
+            None if is_broken && keep_good => {}
+            None => source.objects = loaded.objects,
         }
         match (is_broken, was_broken) {
             (true, _) => Reading::Broken(errors(&source.diagnostics)),
             (false, true) => Reading::Mended,
             (false, false) => Reading::Good,
         }
+    }
+
+    /// What an earlier daemon knew of the file.
+    fn kept(&self, path: &Path) -> Option<Vec<Object>> {
+        let text = fs::read_to_string(self.good_version(path)).ok()?;
+        Some(load_text(&path.display().to_string(), &text).objects)
+    }
+
+    fn good_version(&self, path: &Path) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        self.good.join(format!("{:016x}", hasher.finish()))
     }
 
     /// All objects in force, in the order of the files.
@@ -95,47 +140,79 @@ mod tests {
     const OTHER: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: bank}\n";
     const BROKEN: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: [\n";
 
-    fn names(sources: &Sources) -> Vec<String> {
-        sources.objects(&[Path::new("a.yaml")]).iter().map(|o| o.meta().name.clone()).collect()
+    /// Sources whose good versions go with the test.
+    struct Kept(Sources);
+
+    impl Kept {
+        fn new(name: &str) -> Kept {
+            let good = std::env::temp_dir().join(format!("podgate-good-{name}-{}", std::process::id()));
+            Kept(Sources { files: BTreeMap::new(), good })
+        }
+
+        fn names(&self) -> Vec<String> {
+            self.0.objects(&[Path::new("a.yaml")]).iter().map(|o| o.meta().name.clone()).collect()
+        }
+
+        fn edit(&mut self, text: &str, keep_good: bool) -> Reading {
+            self.0.replace(Path::new("a.yaml"), text, keep_good)
+        }
+
+        /// As after the end of the daemon.
+        fn forget(&mut self) {
+            self.0.files.clear();
+        }
     }
 
-    fn edit(sources: &mut Sources, text: &str, keep_good: bool) -> Reading {
-        sources.replace(Path::new("a.yaml"), podgate_api::load_text("a.yaml", text), keep_good)
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0.good);
+        }
     }
 
     #[test]
     fn a_broken_edit_keeps_the_last_good_objects_until_it_is_mended() {
-        let mut sources = Sources::default();
-        assert_eq!(edit(&mut sources, GOOD, false), Reading::Good);
-        let reading = edit(&mut sources, &format!("{OTHER}---\n{BROKEN}"), true);
+        let mut sources = Kept::new("edit");
+        assert_eq!(sources.edit(GOOD, false), Reading::Good);
+        let reading = sources.edit(&format!("{OTHER}---\n{BROKEN}"), true);
         assert!(matches!(&reading, Reading::Broken(why) if why.len() == 1 && why[0].contains("a.yaml:")));
-        assert_eq!(names(&sources), ["shop"]);
-        assert!(sources.diagnostics()[0].broken);
-        assert_eq!(edit(&mut sources, OTHER, true), Reading::Mended);
-        assert_eq!(names(&sources), ["bank"]);
-        assert!(sources.diagnostics().is_empty());
+        assert_eq!(sources.names(), ["shop"]);
+        assert!(sources.0.diagnostics()[0].broken);
+        assert_eq!(sources.edit(OTHER, true), Reading::Mended);
+        assert_eq!(sources.names(), ["bank"]);
+        assert!(sources.0.diagnostics().is_empty());
     }
 
     #[test]
-    fn at_the_start_a_broken_file_counts_as_far_as_it_can_be_read() {
-        let mut sources = Sources::default();
-        let reading = edit(&mut sources, &format!("{OTHER}---\n{BROKEN}"), false);
-        assert!(matches!(reading, Reading::Broken(_)));
-        assert_eq!(names(&sources), ["bank"]);
+    fn the_next_daemon_knows_what_a_broken_file_said() {
+        let mut sources = Kept::new("next");
+        sources.edit(GOOD, false);
+        sources.forget();
+        assert!(matches!(sources.edit(BROKEN, false), Reading::Broken(_)));
+        assert_eq!(sources.names(), ["shop"]);
+        assert!(sources.0.diagnostics()[0].broken);
+    }
+
+    #[test]
+    fn a_file_that_was_never_good_counts_as_far_as_it_can_be_read_at_the_start() {
+        let mut sources = Kept::new("start");
+        assert!(matches!(sources.edit(&format!("{OTHER}---\n{BROKEN}"), false), Reading::Broken(_)));
+        assert_eq!(sources.names(), ["bank"]);
     }
 
     #[test]
     fn a_new_file_that_is_broken_says_nothing_yet() {
-        let mut sources = Sources::default();
-        edit(&mut sources, &format!("{OTHER}---\n{BROKEN}"), true);
-        assert_eq!(names(&sources), [] as [&str; 0]);
+        let mut sources = Kept::new("new");
+        sources.edit(&format!("{OTHER}---\n{BROKEN}"), true);
+        assert_eq!(sources.names(), [] as [&str; 0]);
     }
 
     #[test]
-    fn a_file_that_is_gone_takes_its_objects_along() {
-        let mut sources = Sources::default();
-        edit(&mut sources, GOOD, false);
-        assert_eq!(sources.take(&Change::Gone("a.yaml".into()), true), Reading::Good);
-        assert_eq!(names(&sources), [] as [&str; 0]);
+    fn a_file_that_is_gone_takes_its_objects_along_for_good() {
+        let mut sources = Kept::new("gone");
+        sources.edit(GOOD, false);
+        assert_eq!(sources.0.take(&Change::Gone("a.yaml".into()), true), Reading::Good);
+        assert_eq!(sources.names(), [] as [&str; 0]);
+        sources.edit(BROKEN, true);
+        assert_eq!(sources.names(), [] as [&str; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! `podgate lab watch`: every flow as it happens.
 
-use std::io::{self, Write};
+use std::io::{BufWriter, Write};
 
 use clap::{Args, ValueEnum};
 use podgate_flow::Filter;
@@ -34,6 +34,7 @@ enum Output {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
+    podgate_lab::up::require_root()?;
     let name = &arguments.lab.name;
     let client = Client::connect(&Lab::new(name)?)?.ok_or_else(|| {
         let option = name_option(name);
@@ -43,18 +44,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })?;
     let filter = Filter { denied: arguments.denied, pods: arguments.pod.clone() };
     let mut columns = Columns::default();
-    let mut out = anstream::stdout();
+    let mut out = BufWriter::new(anstream::stdout());
     // A reader that went away (`| head`) is no error: it has seen enough.
-    client.watch(|reply| match line(&reply, arguments.output, &filter, &mut columns) {
-        Some(line) => print(&mut out, &line).is_ok(),
-        None => true,
+    client.watch(|reply, has_more| {
+        let line = line(&reply, arguments.output, &filter, &mut columns);
+        let printed = line.map_or(Ok(()), |line| writeln!(out, "{line}"));
+        printed.and_then(|()| if has_more { Ok(()) } else { out.flush() }).is_ok()
     })?;
     Ok(FINE)
-}
-
-fn print(out: &mut impl Write, line: &str) -> io::Result<()> {
-    writeln!(out, "{line}")?;
-    out.flush()
 }
 
 fn line(reply: &Reply, output: Output, filter: &Filter, columns: &mut Columns) -> Option<String> {
