@@ -252,9 +252,9 @@ fn targets(plan: &Plan, undeclared: u16, notes: &mut Vec<String>) -> Vec<Aim> {
                 ));
                 continue;
             }
-            let target = |kind, name: &str, port| Target {
-                name: name.to_owned(),
-                group: name.to_owned(),
+            let target = |kind, target: &str, port| Target {
+                name: target.to_owned(),
+                group: name.clone(),
                 kind,
                 wire: wire_of(plan_port.protocol),
                 port,
