@@ -1,5 +1,6 @@
 //! The commands: arguments in, calls to the crates that do the work, text out.
 
+mod demo;
 mod lab;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Command {
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]
     Lab(lab::Command),
+    /// See Kubernetes network policies enforced, step by step, in a lab made for it.
+    Demo(demo::Arguments),
     /// Answers in a lab's pods; started by `lab up`.
     #[command(name = "__lab-responder", hide = true)]
     LabResponder(lab::DaemonArguments),
@@ -33,6 +36,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Lab(command) => lab::run(command),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),
         Command::LabEnforce(arguments) => lab::enforce(&arguments),
     };
