@@ -47,7 +47,7 @@ fn pods_services_nodes_and_the_outside_reach_each_other() {
         ("shop/edge", "tcp 172.30.0.11:30800", "shop/edge 8000 TCP 172.30.0.11"),
         // Out of the cluster the node's address is seen; into it, the client's.
         ("shop/edge", "tcp 203.0.113.10:8443", "outside 8443 TCP 172.30.0.10"),
-        ("shop/edge", "tcp 203.0.113.137:8443", "outside 8443 TCP 172.30.0.10"),
+        ("shop/edge", "tcp 203.0.113.138:8443", "outside 8443 TCP 172.30.0.10"),
         ("shop/edge", "udp [2001:db8:ffff::10]:53", "outside 53 UDP fd00:172:30::a"),
         ("outside", "tcp 10.244.0.2:8000", "shop/edge 8000 TCP 198.51.100.10"),
         ("outside", "tcp 10.96.0.32:8000", "unreachable"),
@@ -153,7 +153,7 @@ fn up_repairs_what_was_killed_or_deleted() {
 fn nodes_come_and_go() {
     let lab = TestLab::up("nodes", &["--nodes", "1"]);
     lab.up_again(&["--nodes", "3"]);
-    check(&lab, "shop/edge", "tcp 172.30.0.12:9100", "kube-system/proxy-node-3 9100 TCP 10.244.0.2");
+    check(&lab, "shop/edge", "tcp 172.30.0.12:9100", "kube-system/proxy-node-3 9100 TCP 10.244.0.3");
     lab.up_again(&["--nodes", "1"]);
     check(&lab, "shop/edge", "tcp 172.30.0.12:9100", "unreachable");
     assert_eq!(own_traces(lab.name()).iter().filter(|trace| trace.contains("-n2")).count(), 0);
@@ -178,7 +178,7 @@ fn an_interrupted_up_cleans_up_behind_itself() {
 #[test]
 fn a_live_connection_echoes_until_the_client_closes() {
     let lab = TestLab::up("live", &[]);
-    check(&lab, "shop/edge", "lines 10.244.0.3:5432", "one two three");
+    check(&lab, "shop/edge", "lines 10.244.0.4:5432", "one two three");
 }
 
 #[test]
