@@ -73,18 +73,19 @@ fn an_edit_is_enforced_within_50_ms_and_cuts_live_connections() {
     let mut connection = lab.connect("shop/web-0", "shop/api-0", 8080);
     connection.expect_echo();
 
-    let mut slowest = Duration::ZERO;
-    for round in 0..10 {
+    let mut edits = Vec::new();
+    for round in 0..11 {
         let (text, verdict) = if round % 2 == 0 { (&nobody, false) } else { (&allow, true) };
         lab.write("policy.yaml", text);
         let written = Instant::now();
         while lab.is_reached("shop/web-0", "shop/api-0", 8080, Duration::from_millis(5)) != verdict {
             assert!(written.elapsed() < Duration::from_secs(5), "round {round} is never enforced");
         }
-        slowest = slowest.max(written.elapsed());
+        edits.push(written.elapsed());
     }
-    // The attempt that finds a denial takes 5 ms itself. A machine under load gets some more.
-    assert!(slowest < Duration::from_millis(250), "the slowest of 10 edits took {slowest:?}");
+    // The attempt that finds a denial takes 5 ms itself; one edit may meet a machine that is busy elsewhere.
+    edits.sort();
+    assert!(edits[5] < Duration::from_millis(50), "edits took {edits:?}");
     let status = lab.status();
     let micros = status["publish_micros"][0].as_u64().unwrap();
     assert!(micros < 50_000, "publishing took {micros} us");

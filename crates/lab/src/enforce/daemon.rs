@@ -274,16 +274,16 @@ impl Daemon {
     fn flows(&mut self) {
         let now = wall_clock();
         let boot = boot_time();
-        let mut records = Vec::new();
+        let (mut seen, mut records) = (Vec::new(), Vec::new());
         let Daemon { kernels, joiner, names, .. } = self;
-        let polled = kernels.poll_events(|node, event| {
-            if let Some(half) = observation(&event, node, boot, names) {
-                joiner.observe(now, half, names, &mut records);
-            }
-        });
+        let polled = kernels.poll_events(|node, event| seen.extend(observation(&event, node, boot, names)));
+        // Nodes are read one after the other. In order of time, a connection's egress comes before its
+        // ingress, so that a denial at the destination is shown with what the source's policies said.
+        seen.sort_by_key(|half| half.time);
+        for half in seen {
+            joiner.observe(now, half, names, &mut records);
+        }
         joiner.expire(now, names, &mut records);
-        // Nodes are read one after the other.
-        records.sort_by_key(|record| record.time);
         for record in records {
             self.server.broadcast(&Reply::Flow(Box::new(record)));
         }

@@ -10,6 +10,7 @@ use podgate_lab::enforce::{Client, Reply};
 use super::{Name, name_option};
 use crate::outcome::{FINE, Failure, Outcome};
 use crate::render::flow_line::{self, Columns};
+use crate::style;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -46,11 +47,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut columns = Columns::default();
     let mut out = BufWriter::new(anstream::stdout());
     // A reader that went away (`| head`) is no error: it has seen enough.
+    let mut has_reader = true;
     client.watch(|reply, has_more| {
         let line = line(&reply, arguments.output, &filter, &mut columns);
         let printed = line.map_or(Ok(()), |line| writeln!(out, "{line}"));
-        printed.and_then(|()| if has_more { Ok(()) } else { out.flush() }).is_ok()
+        has_reader = printed.and_then(|()| if has_more { Ok(()) } else { out.flush() }).is_ok();
+        has_reader
     })?;
+    if has_reader {
+        style::warning(&format!(
+            "the enforcement daemon of lab {name} ended; what it enforced stays in force"
+        ));
+    }
     Ok(FINE)
 }
 
