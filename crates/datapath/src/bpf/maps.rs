@@ -7,7 +7,6 @@ use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle};
-use rustc_hash::FxHashSet;
 
 use super::grace::Grace;
 use super::layout::{
@@ -209,26 +208,21 @@ impl Store for Maps {
         self.config.store_release(offset_of!(Config, generation), generation);
     }
 
-    fn set_unplaced(&mut self, addresses: &FxHashSet<IpAddr>) {
-        let mut bits = vec![0u64; UNPLACED_BITS / 64];
-        for address in addresses {
-            let words = match address {
-                IpAddr::V4(address) => [u32::from_ne_bytes(address.octets()), 0, 0, 0],
-                IpAddr::V6(address) => words_of(*address),
-            };
-            let hash = (words.into_iter().fold(0, |a, b| a ^ b).wrapping_mul(0x9e37_79b1) >> 16) as usize;
-            bits[hash / 64] |= 1 << (hash % 64);
+    fn add_marks(&mut self, addresses: &mut dyn Iterator<Item = IpAddr>) {
+        for (at, bits) in marks(addresses).into_iter().enumerate().filter(|(_, bits)| *bits != 0) {
+            let at = offset_of!(Config, unplaced) + 8 * at;
+            self.config.store(at, self.config.load(at) | bits);
+            self.config.store_u32(offset_of!(Config, any_unplaced), 1);
         }
-        let any = offset_of!(Config, any_unplaced);
-        if !addresses.is_empty() {
-            self.config.store_u32(any, 1);
+    }
+
+    fn replace_marks(&mut self, addresses: &mut dyn Iterator<Item = IpAddr>) {
+        let marks = marks(addresses);
+        for (at, bits) in marks.iter().enumerate() {
+            self.config.store(offset_of!(Config, unplaced) + 8 * at, *bits);
         }
-        for (i, word) in bits.into_iter().enumerate() {
-            self.config.store(offset_of!(Config, unplaced) + 8 * i, word);
-        }
-        if addresses.is_empty() {
-            self.config.store_u32(any, 0);
-        }
+        let any = u32::from(marks.iter().any(|bits| *bits != 0));
+        self.config.store_u32(offset_of!(Config, any_unplaced), any);
     }
 
     fn begin_grace(&mut self) {
@@ -297,6 +291,20 @@ fn entries(map: &MapHandle) -> Result<Vec<Entry>, Error> {
         entries.extend(value.map(|value| (key, value)));
     }
     Ok(entries)
+}
+
+/// The bits of `Config::unplaced`, by the hash that the program uses.
+fn marks(addresses: &mut dyn Iterator<Item = IpAddr>) -> Vec<u64> {
+    let mut bits = vec![0; UNPLACED_BITS / 64];
+    for address in addresses {
+        let words = match address {
+            IpAddr::V4(address) => [u32::from_ne_bytes(address.octets()), 0, 0, 0],
+            IpAddr::V6(address) => words_of(address),
+        };
+        let hash = (words.into_iter().fold(0, |a, b| a ^ b).wrapping_mul(0x9e37_79b1) >> 16) as usize;
+        bits[hash / 64] |= 1 << (hash % 64);
+    }
+    bits
 }
 
 fn words_of(address: Ipv6Addr) -> [u32; 4] {

@@ -15,6 +15,8 @@ mod grace;
 mod layout;
 mod load;
 mod maps;
+#[cfg(test)]
+mod model;
 mod netns;
 mod probe;
 mod publisher;

@@ -8,6 +8,7 @@ use std::thread;
 
 use super::sys::{Hook, attach_netfilter, new_network_namespace};
 use libbpf_rs::ObjectBuilder;
+use rustix::thread::{MembarrierCommand, membarrier};
 
 /// What is missing, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum Unsupported {
         /// `uname -r`.
         release: String,
     },
+    /// No way to wait until packets have left the program.
+    #[error("the kernel has no global membarrier, use CONFIG_MEMBARRIER=y and boot without nohz_full")]
+    NoMembarrier,
     /// No `nft`.
     #[error("the command nft is missing, install the package nftables")]
     NoNft,
@@ -53,6 +57,7 @@ pub fn probe() -> Result<(), Unsupported> {
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(Unsupported::NoBtf);
     }
+    membarrier(MembarrierCommand::Global).map_err(|_| Unsupported::NoMembarrier)?;
     thread::spawn(try_program).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let nft = Command::new("nft").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     nft.map_err(|_| Unsupported::NoNft).map(drop)

@@ -95,8 +95,8 @@ pub(crate) struct Publisher<S> {
     prefixes: JointPrefixMap<IpNet, Prefix>,
     indexes: Ids,
     unplaced: FxHashMap<IpAddr, Wanted>,
-    /// What the kernel knows of `unplaced`.
-    marked: FxHashSet<IpAddr>,
+    /// The kernel may have marks of addresses without room.
+    marked: bool,
     unplaced_prefixes: BTreeMap<IpNet, ClassId>,
     /// Programs for which a prefix without room would allow more than it should.
     blocked: FxHashSet<ProgramId>,
@@ -119,7 +119,7 @@ impl<S: Store> Publisher<S> {
             prefixes: JointPrefixMap::new(),
             indexes: Ids::new(0, limits.idents),
             unplaced: FxHashMap::default(),
-            marked: FxHashSet::default(),
+            marked: false,
             unplaced_prefixes: BTreeMap::new(),
             blocked: FxHashSet::default(),
             closed: BTreeSet::new(),
@@ -196,9 +196,9 @@ impl<S: Store> Publisher<S> {
         for prefix in flipped.prefixes {
             self.store.delete_prefix(prefix)?;
         }
-        if !self.marked.is_empty() {
-            self.marked = self.unplaced.keys().copied().collect();
-            self.store.set_unplaced(&self.marked);
+        if self.marked {
+            self.store.replace_marks(&mut self.unplaced.keys().copied());
+            self.marked = !self.unplaced.is_empty();
         }
         Ok(true)
     }
@@ -329,8 +329,7 @@ impl<S: Store> Publisher<S> {
         self.flipped = None;
         self.leftovers = Leftovers::default();
         self.removed = None;
-        self.marked.clear();
-        self.store.set_unplaced(&self.marked);
+        self.marked = true;
         Ok(())
     }
 
@@ -505,10 +504,9 @@ impl<S: Store> Publisher<S> {
             }
         }
         // Marks that go away stay until no packet is left that can miss the address.
-        let marked = self.marked.len();
-        self.marked.extend(self.unplaced.keys());
-        if self.marked.len() > marked {
-            self.store.set_unplaced(&self.marked);
+        if !self.unplaced.is_empty() {
+            self.store.add_marks(&mut self.unplaced.keys().copied());
+            self.marked = true;
         }
         let other = other_slot(self.store.generation());
         step.writes += step.touched.len();
@@ -593,7 +591,7 @@ impl<S: Store> Publisher<S> {
     }
 
     fn flip(&mut self, step: &mut Step) {
-        if step.flipped.copies.is_empty() {
+        if step.flipped.copies.is_empty() && !self.marked {
             return;
         }
         let generation = self.store.generation();

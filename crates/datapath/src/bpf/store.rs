@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use rustc_hash::FxHashSet;
 
 use super::layout::{RawRange, RawRow, RowKey};
 use crate::Error;
@@ -25,8 +24,10 @@ pub(crate) trait Store {
     fn generation(&self) -> u64;
     /// Puts the other slot of every ident in force, after all that was written before.
     fn flip(&mut self, generation: u64);
-    /// Marks addresses that found no room.
-    fn set_unplaced(&mut self, addresses: &FxHashSet<IpAddr>);
+    /// Marks addresses that found no room, besides those that are marked.
+    fn add_marks(&mut self, addresses: &mut dyn Iterator<Item = IpAddr>);
+    /// Marks these addresses and no others.
+    fn replace_marks(&mut self, addresses: &mut dyn Iterator<Item = IpAddr>);
     /// Starts to wait until no packet uses what it found before this call.
     fn begin_grace(&mut self);
     /// Whether that is over; `wait`: waits for it.

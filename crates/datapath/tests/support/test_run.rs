@@ -1,6 +1,7 @@
 //! Runs the kernel program on made-up packets (`BPF_PROG_TEST_RUN`), with the maps that a datapath has.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use libbpf_rs::{Object, ObjectBuilder, ProgramInput};
 use podgate_datapath::BpfDatapath;
@@ -27,6 +28,11 @@ impl TestRun {
 
     /// Whether the program accepts a packet, given from its IP header on.
     pub fn accepts(&self, packet: &[u8]) -> bool {
+        self.run(packet, 1).0
+    }
+
+    /// The verdict, and the average of so many runs.
+    pub fn run(&self, packet: &[u8], repeat: u32) -> (bool, Duration) {
         let (family, kind) = if packet[0] >> 4 == 4 { (2, [8, 0]) } else { (10, [0x86, 0xdd]) };
         // The kernel takes an Ethernet frame, and begins at what is behind its header.
         let frame = [&[2; 12], &kind[..], packet].concat();
@@ -35,9 +41,14 @@ impl TestRun {
         state[0] = POST_ROUTING;
         state[1] = family;
         let program = self.object.progs_mut().next().expect("a program");
-        let input =
-            ProgramInput { context_in: Some(&mut state), data_in: Some(&frame), ..ProgramInput::default() };
-        program.test_run(input).expect("test run").return_value == 1
+        let input = ProgramInput {
+            context_in: Some(&mut state),
+            data_in: Some(&frame),
+            repeat,
+            ..ProgramInput::default()
+        };
+        let output = program.test_run(input).expect("test run");
+        (output.return_value == 1, output.duration)
     }
 }
 

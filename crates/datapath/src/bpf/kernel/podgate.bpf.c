@@ -187,9 +187,15 @@ static __noinline void identify_by_prefix(const struct pg_config *cfg, const __u
 static __always_inline void identify(const struct pg_config *cfg, const __u32 *address, __u8 family,
 				     __u32 slot, struct side *side)
 {
-	const __u32 *index = family == NFPROTO_IPV4 ? bpf_map_lookup_elem(&addr4, address) :
-						      bpf_map_lookup_elem(&addr6, address);
+	const __u32 *index;
 
+	if (family == NFPROTO_IPV4) {
+		index = bpf_map_lookup_elem(&addr4, address);
+		/* Keeps the two calls apart: the kernel inlines a lookup only where it knows the map. */
+		asm volatile("" : "+r"(index));
+	} else {
+		index = bpf_map_lookup_elem(&addr6, address);
+	}
 	side->unknown = false;
 	side->unplaced = false;
 	side->word = word_at(index, slot);
