@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub const NETNS_DIR: &str = "/run/netns";
 
 /// `NSFS_MAGIC` of linux/magic.h: tells a mounted namespace from the plain file that a crash leaves.
-const NSFS_MAGIC: i64 = 0x6e73_6673;
+const NSFS_MAGIC: i128 = 0x6e73_6673;
 
 /// Path of a named network namespace.
 pub fn path(name: &str) -> PathBuf {
@@ -26,7 +26,9 @@ pub fn path(name: &str) -> PathBuf {
 
 /// Whether a named network namespace exists.
 pub fn exists(name: &str) -> bool {
-    File::open(path(name)).and_then(|file| Ok(fstatfs(&file)?)).is_ok_and(|fs| fs.f_type as i64 == NSFS_MAGIC)
+    File::open(path(name))
+        .and_then(|file| Ok(fstatfs(&file)?))
+        .is_ok_and(|fs| i128::from(fs.f_type) == NSFS_MAGIC)
 }
 
 /// Opens a named network namespace.

@@ -49,17 +49,18 @@ const ROUTERS: [(&str, &str); 5] = [
 ];
 
 /// Makes the kernel's state that of `new`, whatever it was: `old` is the plan of which every part that
-/// still exists is known to be complete.
+/// still exists is known to be complete. Returns the nodes' namespaces that had to be created.
 ///
 /// # Errors
 /// When the kernel refuses a step; the error names the namespace and the command. Calling again repairs.
-pub fn reconcile(old: Option<&Plan>, new: &Plan) -> Result<()> {
+pub fn reconcile(old: Option<&Plan>, new: &Plan) -> Result<Vec<String>> {
     remove_stale(old, new)?;
     let fresh = create_namespaces(new)?;
     let renewed = connect_fabric(old, new, &fresh)?;
     let nodes: Vec<(usize, &NodePlan)> = new.nodes.iter().enumerate().collect();
     in_parallel(&nodes, |(i, node)| ip_batch(&node.netns, &node_routes(new, *i)))?;
-    connect_pods(old, new, &fresh, &renewed)
+    connect_pods(old, new, &fresh, &renewed)?;
+    Ok(new.nodes.iter().map(|node| node.netns.clone()).filter(|name| fresh.contains(name)).collect())
 }
 
 /// Removes all namespaces of a lab.

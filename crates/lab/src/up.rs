@@ -73,9 +73,12 @@ pub fn up(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path) -> Result<Repo
         remove(lab)?;
     }
     let made = make(lab, spec, objects, exe, previous.as_ref());
-    let outcome = made.and_then(|plan| {
+    let outcome = made.and_then(|(plan, nodes_changed)| {
         drop(lock);
-        let enforced = if spec.policies { enforce(lab, exe) } else { stop_enforcement(lab) };
+        let enforced = match spec.policies {
+            true => enforce(lab, exe, nodes_changed),
+            false => stop_enforcement(lab),
+        };
         enforced.map(|()| plan)
     });
     match outcome {
@@ -105,7 +108,14 @@ pub fn apply(lab: &Lab, new: &Plan) -> Result<()> {
     wait_for_responder(lab)
 }
 
-fn make(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path, previous: Option<&Plan>) -> Result<Plan> {
+/// Returns the plan in force, and whether there are other nodes' namespaces than before.
+fn make(
+    lab: &Lab,
+    spec: &Spec,
+    objects: &[Object],
+    exe: &Path,
+    previous: Option<&Plan>,
+) -> Result<(Plan, bool)> {
     let plan = Plan::new(lab.name(), objects, spec.nodes, previous)?;
     if plan.pods.is_empty() {
         return Err(Error::message("the manifests make no pods, so there is nothing to bring up"));
@@ -114,7 +124,7 @@ fn make(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path, previous: Option
         fs::write(NETNS_DIR_MADE, "").map_err(|e| Error::io(format!("write {NETNS_DIR_MADE}"), e))?;
     }
     lab.store("spec.json", spec)?;
-    change(lab, previous, &plan)?;
+    let nodes_changed = change(lab, previous, &plan)?;
     if process::find(lab, Role::Responder).unwrap_or_default().is_none() {
         // Without a pid file that can be read, an earlier one may still run.
         process::stop(lab, Role::Responder)?;
@@ -122,14 +132,32 @@ fn make(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path, previous: Option
         process::start(lab, Role::Responder, exe)?;
     }
     wait_for_responder(lab)?;
-    Ok(plan)
+    Ok((plan, nodes_changed))
 }
 
-fn change(lab: &Lab, old: Option<&Plan>, new: &Plan) -> Result<()> {
-    network::reconcile(old, new)?;
+fn change(lab: &Lab, old: Option<&Plan>, new: &Plan) -> Result<bool> {
+    let created = network::reconcile(old, new)?;
     services::apply(new)?;
+    let stays = |name: &str| new.nodes.iter().any(|node| node.netns == name);
+    let mut changed: BTreeSet<&str> = created.iter().map(String::as_str).collect();
+    changed.extend(old.iter().flat_map(|p| &p.nodes).map(|n| n.netns.as_str()).filter(|name| !stays(name)));
+    for name in &changed {
+        remove_pins(&lab.bpffs().join(name))?;
+    }
     // Last: a plan that is stored is complete. The responder takes it over from here.
-    lab.store_plan(new)
+    lab.store_plan(new)?;
+    Ok(!changed.is_empty())
+}
+
+/// Removes the pins of a node whose namespace is gone: a program that is pinned keeps it alive, and would
+/// be taken for that of a new namespace of the same name.
+fn remove_pins(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(format!("remove {}", dir.display()), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn wait_for_responder(lab: &Lab) -> Result<()> {
@@ -157,11 +185,13 @@ fn warnings(lab: &Lab, plan: &Plan) -> Result<Vec<String>> {
 
 // === enforcement ===
 
-/// Starts the enforcement daemon, or makes the running one read the request again.
-fn enforce(lab: &Lab, exe: &Path) -> Result<()> {
+/// Starts the enforcement daemon, or makes the running one read the request again. It attaches to the
+/// nodes that are there when it starts; what is pinned in the others stays in force meanwhile.
+fn enforce(lab: &Lab, exe: &Path, nodes_changed: bool) -> Result<()> {
     mount_bpffs(lab)?;
     let ready = lab.file(ENFORCE_READY);
-    if process::find(lab, Role::Enforce).unwrap_or_default().is_some()
+    if !nodes_changed
+        && process::find(lab, Role::Enforce).unwrap_or_default().is_some()
         && let Some(mut client) = Client::connect(lab)?
     {
         return client.reload().map(drop);
