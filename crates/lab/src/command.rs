@@ -65,7 +65,8 @@ fn run(netns: &str, program: &str, args: &[&str], input: &str) -> Result<std::re
 
 /// Does independent work on a few threads, in order of the items; the first error wins.
 pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16).min(items.len().max(1));
+    let threads =
+        std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16).min(items.len().max(1));
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(None);
     std::thread::scope(|scope| {
