@@ -48,6 +48,9 @@ impl Reason {
 
 /// The first packet of an allowed connection, or a denied packet.
 ///
+/// Connections between two addresses that are no pods', and those that the node itself opens, have no
+/// events. While an upgrade has two programs in force, a new connection has two.
+///
 /// Source and destination are those of the connection's first packet, after Service DNAT and before
 /// masquerade, also when the packet at hand is a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

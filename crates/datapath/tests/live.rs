@@ -287,8 +287,12 @@ fn links_of_another_namespace_are_not_adopted() {
     let mut datapath = net.open();
     Policy::open(1).publish_full(&mut datapath);
     drop(datapath);
-    let refused = BpfDatapath::open(BpfOptions { netns: Some(other.netns()), ..net.options() }).map(drop);
-    assert!(matches!(refused, Err(Error::OtherNamespace { .. })), "{refused:?}");
+    for rows in [net.options().capacity.rows, 7] {
+        let capacity = Capacity { rows, ..net.options().capacity };
+        let options = BpfOptions { netns: Some(other.netns()), capacity, ..net.options() };
+        let refused = BpfDatapath::open(options).map(drop);
+        assert!(matches!(refused, Err(Error::OtherNamespace { .. })), "{refused:?}");
+    }
 }
 
 #[test]

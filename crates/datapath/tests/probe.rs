@@ -48,3 +48,15 @@ fn the_verifier_needs_few_steps() {
         .expect("the program is loaded");
     assert!(program.verified_insns < 200_000, "{} instructions were verified", program.verified_insns);
 }
+
+#[test]
+fn the_program_for_weakly_ordered_machines_loads_here_too() {
+    libbpf_rs::set_print(None);
+    let file = concat!(env!("OUT_DIR"), "/podgate.bpf.o");
+    let mut open = ObjectBuilder::default().open_file(file).expect("open");
+    let mut constants =
+        open.maps_mut().find(|map| map.name().to_string_lossy().ends_with(".rodata")).expect("constants");
+    assert_eq!(constants.initial_value_mut().expect("a value"), [0], "weakly_ordered is all there is");
+    constants.set_initial_value(&[1]).expect("set");
+    open.load().expect("load");
+}

@@ -91,7 +91,9 @@ pub(crate) fn load(directory: &Path, capacity: &Capacity) -> Result<(), Error> {
         .open_memory(&PROGRAM.0)
         .map_err(|error| Error::bpf("open the kernel program", error))?;
     set_sizes(&mut open, capacity)?;
-    let mut object = open.load().map_err(|error| Error::Verifier {
+    let loaded = open.load();
+    libbpf_rs::set_print(None);
+    let mut object = loaded.map_err(|error| Error::Verifier {
         source: error,
         log: LOG.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     })?;

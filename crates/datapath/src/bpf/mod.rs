@@ -147,6 +147,12 @@ pub struct BpfDatapath {
     _lock: File,
 }
 
+/// One thread publishes, polls and settles; which one may change.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<BpfDatapath>();
+};
+
 impl BpfDatapath {
     /// Adopts what is pinned, or loads the program. In any case nothing changes for packets before
     /// [`Datapath::publish_full`]: that attaches what is new and ends what is old.
@@ -169,6 +175,9 @@ impl BpfDatapath {
         let directory = load::directory(&options.pin_dir, &options.capacity);
         let replaced: Vec<PathBuf> =
             load::directories(&options.pin_dir)?.into_iter().filter(|found| *found != directory).collect();
+        for old in replaced.iter().filter(|old| load::is_complete(old)) {
+            load::check_namespace(old, &netns)?;
+        }
         if load::is_complete(&directory) {
             load::check_namespace(&directory, &netns)?;
         } else {

@@ -221,7 +221,7 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         // A pinned link would keep the namespace, so this comes first; the rest must happen anyway.
-        let removed = podgate_datapath::remove(&self.pin_dir(), None);
+        let removed = podgate_datapath::remove(&self.pin_dir(), Some(&self.netns()));
         for namespace in &self.namespaces {
             let _ = Command::new("ip").args(["netns", "del", namespace]).status();
         }
