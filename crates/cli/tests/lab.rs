@@ -155,7 +155,9 @@ fn nodes_come_and_go() {
     lab.up_again(&["--nodes", "3"]);
     check(&lab, "shop/edge", "tcp 172.30.0.12:9100", "kube-system/proxy-node-3 9100 TCP 10.244.0.3");
     lab.up_again(&["--nodes", "1"]);
-    check(&lab, "shop/edge", "tcp 172.30.0.12:9100", "unreachable");
+    // Nobody answers for the address: whether the client hears so in time depends on the kernel.
+    let gone = lab.connect("shop/edge", "tcp 172.30.0.12:9100");
+    assert!(["unreachable", "timed out"].contains(&gone.as_str()), "{gone}");
     assert_eq!(own_traces(lab.name()).iter().filter(|trace| trace.contains("-n2")).count(), 0);
 }
 

@@ -94,3 +94,57 @@ impl Names {
         (code, found.into_iter().flatten())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Query;
+    use hickory_proto::rr::Name;
+    use podgate_api::load_text;
+
+    use super::*;
+
+    fn ask(names: &Names, name: &str, kind: RecordType) -> (ResponseCode, Vec<String>) {
+        let mut query = Message::query();
+        query.queries.push(Query::query(Name::from_ascii(name).unwrap(), kind));
+        let answer = Message::from_vec(&names.answer(&query.to_vec().unwrap()).unwrap()).unwrap();
+        assert_eq!(answer.metadata.id, query.metadata.id);
+        let data = answer.answers.iter().map(|record| record.data.to_string()).collect();
+        (answer.metadata.response_code, data)
+    }
+
+    #[test]
+    fn services_and_their_pods_have_names() {
+        let manifests = "apiVersion: v1\nkind: Pod\nmetadata: { name: db-0, namespace: shop, labels: { app: db } }\n\
+                         spec: { containers: [{ name: c, image: i }] }\n---\n\
+                         apiVersion: v1\nkind: Service\nmetadata: { name: db, namespace: shop }\n\
+                         spec: { clusterIP: None, selector: { app: db }, ports: [{ port: 1 }] }\n---\n\
+                         apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop }\n\
+                         spec: { selector: { app: db }, ports: [{ port: 1 }] }\n";
+        let plan = Plan::new("t", &load_text("test.yaml", manifests).objects, 1, None).unwrap();
+        let names = Names::new(&plan);
+        for (name, kind, code, addresses) in [
+            ("web.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, vec!["10.96.0.32"]),
+            ("WEB.shop.SVC.cluster.local.", RecordType::A, ResponseCode::NoError, vec!["10.96.0.32"]),
+            ("web.shop.svc.cluster.local.", RecordType::AAAA, ResponseCode::NoError, vec!["fd00:10:96::20"]),
+            ("web.shop.svc.cluster.local.", RecordType::TXT, ResponseCode::NoError, vec![]),
+            ("db.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, vec!["10.244.0.2"]),
+            ("db-0.db.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, vec!["10.244.0.2"]),
+            ("shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, vec![]),
+            ("db-1.db.shop.svc.cluster.local.", RecordType::A, ResponseCode::NXDomain, vec![]),
+            ("web.other.svc.cluster.local.", RecordType::A, ResponseCode::NXDomain, vec![]),
+            ("example.com.", RecordType::A, ResponseCode::NXDomain, vec![]),
+        ] {
+            let expected = (code, addresses.into_iter().map(str::to_owned).collect());
+            assert_eq!(ask(&names, name, kind), expected, "{name} {kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_query_gets_no_answer() {
+        let names = Names::default();
+        let response = Message::response(7, OpCode::Query).to_vec().unwrap();
+        for bytes in [&b"podgate?\n"[..], b"", &response, &[0; 12]] {
+            assert_eq!(names.answer(bytes), None, "{bytes:?}");
+        }
+    }
+}

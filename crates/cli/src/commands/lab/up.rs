@@ -10,7 +10,7 @@ use podgate_lab::up::{Report, load, require_root};
 use podgate_lab::{Error, Lab, Spec, interrupt};
 
 use super::{Name, name_option};
-use crate::outcome::{FINE, Failure, Outcome};
+use crate::outcome::{FINE, Failure, INTERRUPTED, Outcome};
 use crate::style::{self, BOLD, FAINT, GOOD};
 
 #[derive(Debug, Args)]
@@ -50,12 +50,27 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let exe = std::env::current_exe()
         .map_err(|error| Failure::bad(format!("find the podgate binary itself: {error}")))?;
     interrupt::catch()?;
-    let report = podgate_lab::up::up(&lab, &spec, &loaded.objects, &exe)?;
+    let report = podgate_lab::up::up(&lab, &spec, &loaded.objects, &exe).map_err(|error| match error {
+        Error::Interrupted => interrupted(&lab),
+        other => other.into(),
+    })?;
     print(&report, &loaded, spec.policies);
     if arguments.foreground {
         stay(&lab)?;
     }
     Ok(FINE)
+}
+
+fn interrupted(lab: &Lab) -> Failure {
+    let message = match lab.dir().exists() {
+        false => "interrupted: nothing of the lab is left".to_owned(),
+        true => format!(
+            "interrupted: lab {} may be changed by half; the same command finishes it, `podgate lab down{}` removes it",
+            lab.name(),
+            name_option(lab.name())
+        ),
+    };
+    Failure { message, code: INTERRUPTED }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
