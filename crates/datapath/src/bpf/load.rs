@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::{Link, MapCore, ObjectBuilder, OpenObject, PrintLevel, Program};
@@ -34,6 +36,8 @@ const POST_ROUTING: u32 = 4;
 /// Before source NAT, which is at 100.
 const PRIORITIES: std::ops::RangeInclusive<i32> = 90..=99;
 const DEFRAGMENT: u32 = 1;
+/// A process that has just ended may have left a child between fork and exec, which has the lock too.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const FAMILIES: [(&str, u32); 2] = [("link4", 2), ("link6", 10)];
 
 /// Takes hold of a pin directory: it is let go when the result is dropped or the process ends.
@@ -46,10 +50,16 @@ pub(crate) fn lock(pin_dir: &Path) -> Result<fs::File, Error> {
     }
     fs::create_dir_all(pin_dir).map_err(|error| Error::io(what(), error))?;
     let directory = fs::File::open(pin_dir).map_err(|error| Error::io(what(), error))?;
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(directory),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse { path: pin_dir.to_owned() }),
-        Err(error) => Err(Error::io(format!("lock {}", pin_dir.display()), error)),
+    let patience = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(directory),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse { path: pin_dir.to_owned() }),
+            Err(error) => return Err(Error::io(format!("lock {}", pin_dir.display()), error)),
+        }
     }
 }
 
