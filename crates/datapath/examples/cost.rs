@@ -113,10 +113,6 @@ fn main() {
     });
     cost("allowed, destination isolated", || send(&net, 3, (pod4(1), 550).into(), PACKETS));
     cost("allowed, neither isolated", || send(&net, 1, (pod4(3), 550).into(), PACKETS));
-    cost("to an address outside, prefix of 100, not isolated", || {
-        send(&net, 3, "172.5.6.7:550".parse().expect("address"), 1);
-        send(&net, 3, "172.5.6.7:550".parse().expect("address"), PACKETS);
-    });
     cost("denied, event rate limited", || send(&net, 3, (pod4(1), 95).into(), PACKETS));
     cost("from the node", || {
         net.inside("node", || {

@@ -23,6 +23,7 @@ mod publisher;
 mod store;
 mod sys;
 mod tables;
+mod words;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use podgate_policy::{ClassId, Delta, Identity, Program, ProgramId, Programs, Row, Verdict};
+use podgate_policy::{ClassId, Delta, Identity, ProgramId, Programs};
 use prefix_trie::joint::JointPrefixMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -19,6 +19,7 @@ use super::alloc::Ids;
 use super::layout::{CLASS_SHIFT, CLOSED, INGRESS_SHIFT, LOCAL, POD};
 use super::store::Store;
 use super::tables::{Forgotten, Leftovers, Tables};
+use super::words::{active_slot, allows_more, class_of, egress_of, ingress_of, other_slot};
 use crate::{Error, PublishReport};
 
 /// How much the tables may hold.
@@ -621,40 +622,4 @@ impl<S: Store> Publisher<S> {
 
 fn no_grace() -> Error {
     Error::io("wait for a grace period", std::io::ErrorKind::Other)
-}
-
-fn active_slot(generation: u64) -> usize {
-    (generation & 1) as usize
-}
-
-fn other_slot(generation: u64) -> usize {
-    active_slot(generation) ^ 1
-}
-
-fn egress_of(word: u64) -> u32 {
-    word as u32 & 0xf_ffff
-}
-
-fn ingress_of(word: u64) -> u32 {
-    (word >> INGRESS_SHIFT) as u32 & 0xf_ffff
-}
-
-fn class_of(word: u64) -> u32 {
-    (word >> CLASS_SHIFT) as u32 & 0x3f_ffff
-}
-
-/// Whether judging a class by its parent's row would allow something that its own row denies.
-fn allows_more(table: &Program, parent: Option<ClassId>, class: ClassId) -> bool {
-    let row = |class: Option<ClassId>| class.and_then(|c| table.row(c)).unwrap_or(table.default_row(false));
-    let (own, instead) = (row(Some(class)), row(parent));
-    let edges = |row: &Row| -> Vec<_> {
-        let after = |key: u32| podgate_policy::PortKey(key + 1);
-        row.ranges.iter().flat_map(|range| [range.lo, after(range.hi.0)]).collect()
-    };
-    let mut keys = vec![podgate_policy::PortKey(0)];
-    keys.extend(edges(own));
-    keys.extend(edges(instead));
-    keys.iter().any(|key| {
-        own.outcome(*key).verdict == Verdict::Denied && instead.outcome(*key).verdict == Verdict::Allowed
-    })
 }
