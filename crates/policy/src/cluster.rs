@@ -7,13 +7,14 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use podgate_api::{LabelSelector, NetworkPolicy, Node, Object, ObjectKey, Pod};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::blocks::Blocks;
 use crate::classes::Classes;
 use crate::namespaces::Namespaces;
 use crate::pods::{PodIx, Pods};
 use crate::policies::{self, CompiledPolicy, Ids};
-use crate::predicates::{NameId, NsSelId, PolicyIx, PredId, Predicates, SetId};
+use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PolicyIx, PredId, Predicates, SetId};
 use crate::program::{Program, Programs};
 use crate::programs::{Deciders, Facts, NamedPorts, ProgramKey, ProgramState};
 use crate::tables::{Decider, DeciderId, Direction, ProgramId};
@@ -86,15 +87,14 @@ pub(crate) struct SubjectSets {
 }
 
 #[derive(Debug)]
-pub(crate) struct SetKey {
-    pub subjects: Box<[PredId]>,
-    pub named: NamedPorts,
-}
-
-#[derive(Debug)]
 pub(crate) struct SubjectSet {
-    pub key: Arc<SetKey>,
-    pub pods: Vec<PodIx>,
+    /// The predicates that select its pods, sorted.
+    pub subjects: PredIds,
+    /// What its pods call by the names that ingress rules ask for.
+    pub named: NamedPorts,
+    /// Of the two above.
+    hash: u64,
+    pub pods: SmallVec<[PodIx; 4]>,
     pub egress: Option<ProgramId>,
     pub ingress: Option<ProgramId>,
 }
@@ -138,7 +138,7 @@ impl Cluster {
             }
             Object::Node(node) => self.nodes.apply(node),
             Object::Pod(pod) => self.apply_pod(pod),
-            Object::NetworkPolicy(policy) => self.apply_policy(policy),
+            Object::NetworkPolicy(policy) => self.sides().1.apply(policy),
             Object::Service(_) | Object::Workload(_) => {}
         }
     }
@@ -151,25 +151,61 @@ impl Cluster {
             "Pod" => self.delete_pod(&key.namespace, &key.name),
             "NetworkPolicy" => {
                 if let Some(ix) = self.policies.unname(&key.namespace, &key.name) {
-                    self.remove_policy(ix);
+                    self.sides().1.remove(ix);
                 }
             }
             _ => {}
         }
     }
 
-    fn apply_pod(&mut self, pod: Pod) {
-        let namespace = self.namespaces.mention(&pod.meta.namespace);
-        let node = pod.node.as_deref().map(|name| self.nodes.name(name));
-        match self.pods.find(namespace, &pod.meta.name) {
-            Some(ix) if self.pods.get(ix).pod == pod => {}
-            Some(ix) => self.pods.replace(ix, pod, node),
-            None => {
-                let at = self.namespaces.get(namespace).pods.len() as u32;
-                let ix = self.pods.insert(pod, namespace, at, node);
-                self.namespaces.get_mut(namespace).pods.push(ix);
+    /// Applies many objects, in order: what [`Cluster::apply`] does for each, with pods and policies on
+    /// two threads.
+    pub fn apply_all(&mut self, objects: Vec<Object>) {
+        let mut pods = Vec::new();
+        let mut policies = Vec::new();
+        for object in objects {
+            match object {
+                Object::Pod(pod) => pods.push((self.namespaces.mention(&pod.meta.namespace), pod)),
+                Object::NetworkPolicy(policy) => policies.push(policy),
+                other => self.apply(other),
             }
         }
+        self.pods.reserve(pods.len());
+        self.policies.slots.reserve(policies.len());
+        // Most policies ask for their subjects and for one group of peers.
+        self.predicates.reserve(policies.len() * 2);
+        self.deciders.reserve(policies.len() * 2);
+        let (mut pod_side, mut policy_side) = self.sides();
+        let (placed, ()) = rayon::join(
+            || {
+                pods.into_iter()
+                    .filter_map(|(namespace, pod)| pod_side.apply(namespace, pod))
+                    .collect::<Vec<_>>()
+            },
+            || policies.into_iter().for_each(|policy| policy_side.apply(policy)),
+        );
+        for (namespace, ix) in placed {
+            self.place_pod(namespace, ix);
+        }
+    }
+
+    fn sides(&mut self) -> (PodSide<'_>, PolicySide<'_>) {
+        let Cluster { namespaces, pods, nodes, policies, predicates, names, deciders, .. } = self;
+        (PodSide { pods, nodes }, PolicySide { namespaces, policies, predicates, names, deciders })
+    }
+
+    fn apply_pod(&mut self, pod: Pod) {
+        let namespace = self.namespaces.mention(&pod.meta.namespace);
+        if let Some((namespace, ix)) = self.sides().0.apply(namespace, pod) {
+            self.place_pod(namespace, ix);
+        }
+    }
+
+    /// Adds a new pod to its namespace's list.
+    fn place_pod(&mut self, namespace: NsId, ix: PodIx) {
+        let pods = &mut self.namespaces.get_mut(namespace).pods;
+        self.pods.get_mut(ix).at = pods.len() as u32;
+        pods.push(ix);
     }
 
     fn delete_pod(&mut self, namespace: &str, name: &str) {
@@ -186,69 +222,6 @@ impl Cluster {
             self.pods.get_mut(*moved).at = state.at;
         }
         self.namespaces.unmention(namespace);
-    }
-
-    fn apply_policy(&mut self, policy: NetworkPolicy) {
-        let old = self.policies.find(&policy.meta.namespace, &policy.meta.name);
-        if let Some(ix) = old
-            && self.policies.get(ix).version == policies::version(&policy)
-        {
-            self.update_text(ix, policy);
-            return;
-        }
-        let namespace = self.namespaces.mention(&policy.meta.namespace);
-        self.namespaces.get_mut(namespace).policies += 1;
-        // The new version first: what both use stays in use.
-        let policy = Arc::new(policies::compile(policy, namespace, self));
-        self.deciders.add_policy(&policy);
-        for direction in [Direction::Egress, Direction::Ingress] {
-            for rule in policy.rules(direction).unwrap_or_default() {
-                rule.named.iter().for_each(|(name, protocol)| self.names.hold(*name, *protocol, direction));
-            }
-        }
-        let subject = policy.subject;
-        let ix = self.policies.insert(policy);
-        self.predicates.get_mut(subject).policies.push(ix);
-        self.policies.changed_subjects.insert(subject);
-        if let Some(old) = old {
-            self.remove_policy(old);
-        }
-    }
-
-    /// Takes over what a new text of a policy says beside the rules: labels, places in files.
-    fn update_text(&mut self, ix: PolicyIx, policy: NetworkPolicy) {
-        let old = self.policies.get(ix).clone();
-        if old.object == policy {
-            return;
-        }
-        let new = Arc::new(CompiledPolicy { object: policy, ..(*old).clone() });
-        self.deciders.add_policy(&new);
-        self.deciders.remove_policy(&old);
-        self.policies.slots[ix as usize] = Some(new);
-    }
-
-    fn remove_policy(&mut self, ix: PolicyIx) {
-        let policy = self.policies.get(ix).clone();
-        self.deciders.remove_policy(&policy);
-        let policies = &mut self.predicates.get_mut(policy.subject).policies;
-        policies.retain(|other| *other != ix);
-        self.policies.changed_subjects.insert(policy.subject);
-        for predicate in policy.held.iter().chain([&policy.subject]) {
-            self.predicates.release(*predicate);
-        }
-        for selector in &policy.held_namespaces {
-            self.namespaces.release_selector(*selector);
-        }
-        for direction in [Direction::Egress, Direction::Ingress] {
-            for rule in policy.rules(direction).unwrap_or_default() {
-                rule.named
-                    .iter()
-                    .for_each(|(name, protocol)| self.names.release(*name, *protocol, direction));
-            }
-        }
-        self.namespaces.get_mut(policy.namespace).policies -= 1;
-        self.namespaces.unmention(policy.namespace);
-        self.policies.removed.push(ix);
     }
 
     /// What a decider stands for; also told for a while after the policy is gone or changed, because
@@ -307,13 +280,13 @@ impl Cluster {
 
     fn drop_set(&mut self, id: SetId) {
         let Some(set) = self.sets.slots[id as usize].take() else { return };
-        for predicate in &set.key.subjects {
+        for predicate in &set.subjects {
             self.predicates.get_mut(*predicate).sets.retain(|known| *known != id);
         }
         for program in [set.egress, set.ingress].into_iter().flatten() {
             self.programs.release(program);
         }
-        self.sets.forget(id, &set.key);
+        self.sets.forget(id, &set);
     }
 }
 
@@ -336,9 +309,104 @@ impl Programs for Cluster {
     }
 }
 
-impl Ids for Cluster {
+/// What applying pods changes.
+struct PodSide<'a> {
+    pods: &'a mut Pods,
+    nodes: &'a mut Nodes,
+}
+
+impl PodSide<'_> {
+    /// Adds or replaces a pod. A new one comes back: its namespace must list it.
+    fn apply(&mut self, namespace: NsId, pod: Pod) -> Option<(NsId, PodIx)> {
+        let node = pod.node.as_deref().map(|name| self.nodes.name(name));
+        match self.pods.find(namespace, &pod.meta.name) {
+            Some(ix) if self.pods.get(ix).pod == pod => None,
+            Some(ix) => {
+                self.pods.replace(ix, pod, node);
+                None
+            }
+            None => Some((namespace, self.pods.insert(pod, namespace, node))),
+        }
+    }
+}
+
+/// What applying policies changes.
+struct PolicySide<'a> {
+    namespaces: &'a mut Namespaces,
+    policies: &'a mut Policies,
+    predicates: &'a mut Predicates,
+    names: &'a mut PortNames,
+    deciders: &'a mut Deciders,
+}
+
+impl PolicySide<'_> {
+    fn apply(&mut self, policy: NetworkPolicy) {
+        let old = self.policies.find(&policy.meta.namespace, &policy.meta.name);
+        if let Some(ix) = old
+            && self.policies.get(ix).version == policies::version(&policy)
+        {
+            self.update_text(ix, policy);
+            return;
+        }
+        let namespace = self.namespaces.mention(&policy.meta.namespace);
+        self.namespaces.get_mut(namespace).policies += 1;
+        // The new version first: what both use stays in use.
+        let policy = Arc::new(policies::compile(policy, namespace, self));
+        self.deciders.add_policy(&policy);
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                rule.named.iter().for_each(|(name, protocol)| self.names.hold(*name, *protocol, direction));
+            }
+        }
+        let subject = policy.subject;
+        let ix = self.policies.insert(policy);
+        self.predicates.get_mut(subject).policies.push(ix);
+        self.policies.changed_subjects.insert(subject);
+        if let Some(old) = old {
+            self.remove(old);
+        }
+    }
+
+    /// Takes over what a new text of a policy says beside the rules: labels, places in files.
+    fn update_text(&mut self, ix: PolicyIx, policy: NetworkPolicy) {
+        let old = self.policies.get(ix).clone();
+        if old.object == policy {
+            return;
+        }
+        let new = Arc::new(CompiledPolicy { object: policy, ..(*old).clone() });
+        self.deciders.add_policy(&new);
+        self.deciders.remove_policy(&old);
+        self.policies.slots[ix as usize] = Some(new);
+    }
+
+    fn remove(&mut self, ix: PolicyIx) {
+        let policy = self.policies.get(ix).clone();
+        self.deciders.remove_policy(&policy);
+        let policies = &mut self.predicates.get_mut(policy.subject).policies;
+        policies.retain(|other| *other != ix);
+        self.policies.changed_subjects.insert(policy.subject);
+        for predicate in policy.held.iter().chain([&policy.subject]) {
+            self.predicates.release(*predicate);
+        }
+        for selector in &policy.held_namespaces {
+            self.namespaces.release_selector(*selector);
+        }
+        for direction in [Direction::Egress, Direction::Ingress] {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                rule.named
+                    .iter()
+                    .for_each(|(name, protocol)| self.names.release(*name, *protocol, direction));
+            }
+        }
+        self.namespaces.get_mut(policy.namespace).policies -= 1;
+        self.namespaces.unmention(policy.namespace);
+        self.policies.removed.push(ix);
+    }
+}
+
+impl Ids for PolicySide<'_> {
     fn predicates(&mut self) -> &mut Predicates {
-        &mut self.predicates
+        self.predicates
     }
 
     fn namespace_selector(&mut self, selector: &LabelSelector) -> NsSelId {
@@ -481,31 +549,27 @@ impl PortNames {
 impl SubjectSets {
     pub fn find(&self, subjects: &[PredId], named: &NamedPorts) -> Option<SetId> {
         let same = |id: &SetId| {
-            let key = &self.get(*id).key;
-            *key.subjects == *subjects && key.named == *named
+            let set = self.get(*id);
+            *set.subjects == *subjects && set.named == *named
         };
         self.by_key.find(FxBuildHasher.hash_one((subjects, named)), same).copied()
     }
 
-    pub fn insert(&mut self, key: SetKey) -> SetId {
+    pub fn insert(&mut self, subjects: PredIds, named: NamedPorts) -> SetId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             (self.slots.len() - 1) as SetId
         });
-        let hash = FxBuildHasher.hash_one((&key.subjects[..], &key.named));
-        let key = Arc::new(key);
-        self.slots[id as usize] = Some(SubjectSet { key, pods: Vec::new(), egress: None, ingress: None });
+        let hash = FxBuildHasher.hash_one((&subjects[..], &named));
+        self.slots[id as usize] =
+            Some(SubjectSet { subjects, named, hash, pods: SmallVec::new(), egress: None, ingress: None });
         let SubjectSets { slots, by_key, .. } = self;
-        by_key.insert_unique(hash, id, |id| {
-            let key = &slots[*id as usize].as_ref().expect("a set in use").key;
-            FxBuildHasher.hash_one((&key.subjects[..], &key.named))
-        });
+        by_key.insert_unique(hash, id, |id| slots[*id as usize].as_ref().expect("a set in use").hash);
         id
     }
 
-    fn forget(&mut self, id: SetId, key: &SetKey) {
-        let hash = FxBuildHasher.hash_one((&key.subjects[..], &key.named));
-        if let Ok(entry) = self.by_key.find_entry(hash, |found| *found == id) {
+    fn forget(&mut self, id: SetId, set: &SubjectSet) {
+        if let Ok(entry) = self.by_key.find_entry(set.hash, |found| *found == id) {
             entry.remove();
         }
         self.free.push(id);

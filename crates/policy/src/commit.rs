@@ -14,10 +14,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::blocks::{BlockChanges, roots};
 use crate::classes::{ClassKey, Move};
-use crate::cluster::{Cluster, SetKey};
+use crate::cluster::Cluster;
 use crate::namespaces::Namespaces;
 use crate::pods::{AddressIx, PodIx, PodState, Told};
-use crate::predicates::{IS_POD, PolicyIx, PredId, Predicates, Question, Scope, SetId};
+use crate::predicates::{IS_POD, Ids, PolicyIx, PredId, Predicates, Question, Scope, SetId};
 use crate::programs::{Facts, NamedPorts, ProgramKey, ProgramState};
 use crate::tables::{ClassId, Delta, Direction, Identity, ProgramId};
 
@@ -30,8 +30,8 @@ enum Member {
 
 /// A pod's answers to all predicates.
 struct Answers {
-    subjects: Box<[PredId]>,
-    peers: Box<[PredId]>,
+    subjects: Ids,
+    peers: Ids,
 }
 
 /// Below this many pods, threads cost more than they save.
@@ -263,8 +263,7 @@ impl Cluster {
                 continue;
             }
             let set = self.sets.find(&state.subjects, &state.named_subject).unwrap_or_else(|| {
-                let key = SetKey { subjects: state.subjects.clone(), named: state.named_subject.clone() };
-                let set = self.sets.insert(key);
+                let set = self.sets.insert(state.subjects.clone(), state.named_subject.clone());
                 for predicate in &state.subjects {
                     self.predicates.get_mut(*predicate).sets.push(set);
                 }
@@ -288,10 +287,10 @@ impl Cluster {
 
     /// Finds or makes the two programs of a set.
     fn choose_programs(&mut self, set: SetId, fresh: &mut Vec<(ProgramId, Arc<ProgramKey>)>) {
-        let key = self.sets.get(set).key.clone();
-        let mut policies: Vec<PolicyIx> = Vec::new();
-        for subject in &key.subjects {
-            policies.extend(&self.predicates.get(*subject).policies);
+        let (subjects, named) = (self.sets.get(set).subjects.clone(), self.sets.get(set).named.clone());
+        let mut policies: Ids = Ids::new();
+        for subject in &subjects {
+            policies.extend_from_slice(&self.predicates.get(*subject).policies);
         }
         let order = |ix: &PolicyIx| {
             let meta = &self.policies.get(*ix).object.meta;
@@ -299,7 +298,7 @@ impl Cluster {
         };
         policies.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
         let mut chosen = [Direction::Egress, Direction::Ingress].map(|direction| {
-            let isolating: Box<[PolicyIx]> = policies
+            let isolating: Ids = policies
                 .iter()
                 .copied()
                 .filter(|ix| self.policies.get(*ix).rules(direction).is_some())
@@ -309,7 +308,7 @@ impl Cluster {
             }
             let named = match direction {
                 Direction::Egress => [].into(),
-                Direction::Ingress => self.named_of(&isolating, &key.named),
+                Direction::Ingress => self.named_of(&isolating, &named),
             };
             Some(ProgramKey { direction, policies: isolating, named })
         });
@@ -626,7 +625,7 @@ fn pods_in(namespaces: &Namespaces, scope: Scope) -> impl Iterator<Item = PodIx>
 }
 
 fn answers(state: &PodState, predicates: &Predicates, namespaces: &Namespaces) -> Answers {
-    let (mut subjects, mut peers) = (Vec::new(), Vec::new());
+    let (mut subjects, mut peers) = (Ids::new(), Ids::new());
     if state.eligible() {
         let selectors = &namespaces.get(state.namespace).selectors;
         let scopes = std::iter::once(Scope::Namespace(state.namespace))
@@ -637,21 +636,17 @@ fn answers(state: &PodState, predicates: &Predicates, namespaces: &Namespaces) -
         subjects.sort_unstable();
         peers.sort_unstable();
     }
-    Answers { subjects: subjects.into(), peers: peers.into() }
+    Answers { subjects, peers }
 }
 
-fn insert_sorted(ids: &mut Box<[PredId]>, id: PredId) {
+fn insert_sorted(ids: &mut Ids, id: PredId) {
     if let Err(at) = ids.binary_search(&id) {
-        let mut grown = std::mem::take(ids).into_vec();
-        grown.insert(at, id);
-        *ids = grown.into();
+        ids.insert(at, id);
     }
 }
 
-fn remove_sorted(ids: &mut Box<[PredId]>, id: PredId) {
+fn remove_sorted(ids: &mut Ids, id: PredId) {
     if let Ok(at) = ids.binary_search(&id) {
-        let mut shrunk = std::mem::take(ids).into_vec();
-        shrunk.remove(at);
-        *ids = shrunk.into();
+        ids.remove(at);
     }
 }

@@ -10,7 +10,7 @@ use podgate_api::{Pod, PodPhase};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
-use crate::predicates::{NsId, PredId, SetId};
+use crate::predicates::{Ids, NsId, PredId, SetId};
 use crate::programs::NamedPorts;
 use crate::tables::{ClassId, ProgramId};
 
@@ -22,15 +22,17 @@ pub(crate) type AddressIx = u32;
 #[derive(Debug)]
 pub(crate) struct PodState {
     pub pod: Pod,
+    /// Of namespace and name: growing the table must not hash them again.
+    hash: u64,
     pub namespace: NsId,
     /// Place in the namespace's list of pods.
     pub at: u32,
     /// The node's name, shared by its pods.
     pub node: Option<Arc<str>>,
     /// Subject predicates that select it, sorted.
-    pub subjects: Box<[PredId]>,
+    pub subjects: Ids,
     /// Peer predicates that select it, sorted.
-    pub peers: Box<[PredId]>,
+    pub peers: Ids,
     /// Its named ports that egress rules ask for, as predicates, sorted.
     pub named: Box<[PredId]>,
     /// Its named ports that ingress rules ask for, sorted.
@@ -104,6 +106,15 @@ impl Pods {
         self.slots[ix as usize].as_mut().expect("a pod in use")
     }
 
+    /// Makes room for this many more pods.
+    pub fn reserve(&mut self, pods: usize) {
+        self.slots.reserve(pods);
+        let slots = &self.slots;
+        self.by_name.reserve(pods, |ix| slots[*ix as usize].as_ref().expect("a pod in use").hash);
+        self.by_ip.reserve(pods);
+        self.addresses.reserve(pods);
+    }
+
     pub fn exists(&self, ix: PodIx) -> bool {
         self.slots.get(ix as usize).is_some_and(Option::is_some)
     }
@@ -124,7 +135,8 @@ impl Pods {
         self.by_name.len()
     }
 
-    pub fn insert(&mut self, pod: Pod, namespace: NsId, at: u32, node: Option<Arc<str>>) -> PodIx {
+    /// Adds a pod that isn't there. Its place in the namespace's list is the caller's business.
+    pub fn insert(&mut self, pod: Pod, namespace: NsId, node: Option<Arc<str>>) -> PodIx {
         let ix = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             (self.slots.len() - 1) as PodIx
@@ -132,11 +144,12 @@ impl Pods {
         let hash = hash_name(namespace, &pod.meta.name);
         self.slots[ix as usize] = Some(PodState {
             pod,
+            hash,
             namespace,
-            at,
+            at: 0,
             node,
-            subjects: [].into(),
-            peers: [].into(),
+            subjects: Ids::new(),
+            peers: Ids::new(),
             named: [].into(),
             named_subject: [].into(),
             set: None,
@@ -144,10 +157,7 @@ impl Pods {
             touched: false,
         });
         let Pods { by_name, slots, .. } = self;
-        by_name.insert_unique(hash, ix, |ix| {
-            let state = slots[*ix as usize].as_ref().expect("a pod in use");
-            hash_name(state.namespace, &state.pod.meta.name)
-        });
+        by_name.insert_unique(hash, ix, |ix| slots[*ix as usize].as_ref().expect("a pod in use").hash);
         self.claim(ix);
         self.mark(ix);
         ix
@@ -167,8 +177,7 @@ impl Pods {
     pub fn remove(&mut self, ix: PodIx) -> PodState {
         self.unclaim(ix);
         let state = self.slots[ix as usize].take().expect("a pod in use");
-        let hash = hash_name(state.namespace, &state.pod.meta.name);
-        if let Ok(entry) = self.by_name.find_entry(hash, |found| *found == ix) {
+        if let Ok(entry) = self.by_name.find_entry(state.hash, |found| *found == ix) {
             entry.remove();
         }
         self.free.push(ix);

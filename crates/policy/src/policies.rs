@@ -3,9 +3,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use podgate_api::{LabelSelector, NetworkPolicy, Peer, PolicyPort, PortMatch, Rule};
+use smallvec::SmallVec;
 
 use crate::paint::{ALL_KEYS, KeyRange};
-use crate::predicates::{NameId, NsId, NsSelId, PredId, Predicates, Question, Scope};
+use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PredId, Predicates, Question, Scope};
 use crate::tables::{DeciderId, Direction, PolicyRef, PortKey, RuleRef, Tier};
 
 /// One version of a policy.
@@ -20,8 +21,8 @@ pub(crate) struct CompiledPolicy {
     pub ingress: Option<Box<[CompiledRule]>>,
     pub egress: Option<Box<[CompiledRule]>>,
     /// Peer and block predicates that the rules use, once per use.
-    pub held: Vec<PredId>,
-    pub held_namespaces: Vec<NsSelId>,
+    pub held: PredIds,
+    pub held_namespaces: SmallVec<[NsSelId; 4]>,
 }
 
 /// An allow rule, or the part of it that treats its peers alike.
@@ -35,15 +36,18 @@ pub(crate) struct CompiledRule {
     /// Every pod of every namespace.
     pub all_pods: bool,
     /// Any of these.
-    pub peers: Box<[PredId]>,
+    pub peers: PredIds,
     /// Sorted, disjoint.
-    pub ranges: Box<[KeyRange]>,
+    pub ranges: Ranges,
     /// Names to be resolved on the destination pod.
     pub named: Box<[(NameId, u8)]>,
 }
 
-/// Sorted, disjoint key ranges, and the port names that go with them.
-type Ports = (Box<[KeyRange]>, Box<[(NameId, u8)]>);
+/// Sorted, disjoint key ranges.
+pub(crate) type Ranges = SmallVec<[KeyRange; 2]>;
+
+/// Key ranges, and the port names that go with them.
+type Ports = (Ranges, Box<[(NameId, u8)]>);
 
 /// Where the compiler gets ids from.
 pub(crate) trait Ids {
@@ -94,7 +98,8 @@ pub(crate) fn compile(object: NetworkPolicy, namespace: NsId, ids: &mut impl Ids
         if object.pod_selector.is_invalid() { LabelSelector::default() } else { object.pod_selector.clone() };
     let subject = ids.predicates().hold(Question::Subject(Scope::Namespace(namespace), subject));
     let version = version(&object);
-    let mut compiler = Compiler { ids, namespace, version, held: Vec::new(), held_namespaces: Vec::new() };
+    let mut compiler =
+        Compiler { ids, namespace, version, held: PredIds::new(), held_namespaces: SmallVec::new() };
     let ingress = object.ingress_in_force.then(|| compiler.rules(Direction::Ingress, &object.ingress));
     let egress = object.egress_in_force.then(|| compiler.rules(Direction::Egress, &object.egress));
     let Compiler { held, held_namespaces, .. } = compiler;
@@ -105,8 +110,8 @@ struct Compiler<'a, I> {
     ids: &'a mut I,
     namespace: NsId,
     version: u64,
-    held: Vec<PredId>,
-    held_namespaces: Vec<NsSelId>,
+    held: PredIds,
+    held_namespaces: SmallVec<[NsSelId; 4]>,
 }
 
 impl<I: Ids> Compiler<'_, I> {
@@ -128,12 +133,12 @@ impl<I: Ids> Compiler<'_, I> {
             decider: decider(&(self.version, direction, index)),
             any: rule.peers.is_none(),
             all_pods: false,
-            peers: [].into(),
+            peers: PredIds::new(),
             ranges,
             named,
         };
-        let mut selected = Vec::new();
-        let mut blocks = Vec::new();
+        let mut selected = PredIds::new();
+        let mut blocks = PredIds::new();
         for peer in rule.peers.iter().flatten() {
             match peer {
                 Peer::Pods(peer) => match self.pods(peer.namespaces.as_ref(), peer.pods.as_ref()) {
@@ -196,8 +201,8 @@ impl<I: Ids> Compiler<'_, I> {
     }
 
     fn ports(&mut self, ports: Option<&[PolicyPort]>) -> Ports {
-        let Some(ports) = ports else { return ([ALL_KEYS].into(), [].into()) };
-        let mut ranges = Vec::new();
+        let Some(ports) = ports else { return (Ranges::from_slice(&[ALL_KEYS]), [].into()) };
+        let mut ranges = Ranges::new();
         let mut named = Vec::new();
         for port in ports {
             let protocol = port.protocol.number();
@@ -225,22 +230,25 @@ pub(crate) fn key_range(protocol: u8, lo: u16, hi: u16) -> KeyRange {
 }
 
 /// Sorted, overlapping and touching ranges joined.
-pub(crate) fn merged(mut ranges: Vec<KeyRange>) -> Box<[KeyRange]> {
+pub(crate) fn merged(mut ranges: Ranges) -> Ranges {
+    if ranges.len() < 2 {
+        return ranges;
+    }
     ranges.sort_unstable();
-    let mut joined: Vec<KeyRange> = Vec::with_capacity(ranges.len());
+    let mut joined = Ranges::with_capacity(ranges.len());
     for (lo, hi) in ranges {
         match joined.last_mut() {
             Some(last) if lo <= last.1.saturating_add(1) => last.1 = last.1.max(hi),
             _ => joined.push((lo, hi)),
         }
     }
-    joined.into()
+    joined
 }
 
-fn sorted(mut ids: Vec<PredId>) -> Box<[PredId]> {
+fn sorted(mut ids: PredIds) -> PredIds {
     ids.sort_unstable();
     ids.dedup();
-    ids.into()
+    ids
 }
 
 /// The number that stands for whatever is hashed, on every node and after every restart: SipHash with

@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ipnet::IpNet;
 use podgate_api::LabelSelector;
+use smallvec::SmallVec;
 
 use crate::labels::{Atoms, SelectorIndex};
 use crate::tables::{ClassId, ProgramId};
@@ -23,6 +24,9 @@ pub(crate) type PolicyIx = u32;
 pub(crate) type SetId = u32;
 /// Id of a port name that policies mention.
 pub(crate) type NameId = u32;
+
+/// A few ids, most often without memory of their own.
+pub(crate) type Ids = SmallVec<[u32; 4]>;
 
 /// "Is an address of a pod": part of the key of every pod class, so that no pod class equals one of
 /// other addresses.
@@ -65,15 +69,17 @@ impl Question {
 #[derive(Debug)]
 pub(crate) struct Predicate {
     pub question: Question,
+    /// Of the question: growing the table must not hash it again.
+    hash: u64,
     refs: u32,
     /// Subject: the policies with this subject.
-    pub policies: Vec<PolicyIx>,
+    pub policies: Ids,
     /// Subject: the sets of pods for which it is answered with yes.
-    pub sets: Vec<SetId>,
+    pub sets: Ids,
     /// Peer, block, named port: the classes for which it is answered with yes.
-    pub classes: Vec<ClassId>,
+    pub classes: SmallVec<[ClassId; 4]>,
     /// Peer, block: the programs that ask it.
-    pub programs: Vec<ProgramId>,
+    pub programs: SmallVec<[ProgramId; 4]>,
 }
 
 /// All questions in use, each once.
@@ -106,6 +112,13 @@ impl Predicates {
         debug_assert_eq!(is_pod, IS_POD);
         predicates.fresh.clear();
         predicates
+    }
+
+    /// Makes room for this many more questions.
+    pub fn reserve(&mut self, questions: usize) {
+        self.slots.reserve(questions);
+        let slots = &self.slots;
+        self.ids.reserve(questions, |id| slots[*id as usize].as_ref().expect("a predicate id in use").hash);
     }
 
     pub fn get(&self, id: PredId) -> &Predicate {
@@ -143,16 +156,15 @@ impl Predicates {
         }
         self.slots[id as usize] = Some(Predicate {
             question,
+            hash,
             refs: 1,
-            policies: Vec::new(),
-            sets: Vec::new(),
-            classes: Vec::new(),
-            programs: Vec::new(),
+            policies: Ids::new(),
+            sets: Ids::new(),
+            classes: SmallVec::new(),
+            programs: SmallVec::new(),
         });
-        let Predicates { ids, slots, hasher, .. } = self;
-        ids.insert_unique(hash, id, |id| {
-            hasher.hash_one(&slots[*id as usize].as_ref().expect("a predicate id in use").question)
-        });
+        let Predicates { ids, slots, .. } = self;
+        ids.insert_unique(hash, id, |id| slots[*id as usize].as_ref().expect("a predicate id in use").hash);
         self.fresh.push(id);
         id
     }
@@ -170,9 +182,7 @@ impl Predicates {
     pub fn bury(&mut self) {
         for id in std::mem::take(&mut self.dead) {
             let Some(predicate) = self.slots[id as usize].take() else { continue };
-            if let Ok(entry) =
-                self.ids.find_entry(self.hasher.hash_one(&predicate.question), |found| *found == id)
-            {
+            if let Ok(entry) = self.ids.find_entry(predicate.hash, |found| *found == id) {
                 entry.remove();
             }
             if let Some((scope, selector)) = predicate.question.selector() {

@@ -1,5 +1,7 @@
 //! The verdict table of one direction.
 
+use smallvec::SmallVec;
+
 use crate::Outcome;
 use crate::tables::{ClassId, PortKey, ProgramId, Row};
 
@@ -12,9 +14,9 @@ pub struct Program {
     default_any: Row,
     default_pod: Row,
     /// Rows, shared by classes that the program treats alike.
-    pool: Vec<Row>,
+    pool: SmallVec<[Row; 1]>,
     /// Sorted by class; the number is a place in `pool`.
-    rows: Vec<(ClassId, u32)>,
+    rows: SmallVec<[(ClassId, u32); 2]>,
 }
 
 /// Finds programs by id. The engine is one; tests have others.
@@ -26,7 +28,7 @@ pub trait Programs {
 impl Program {
     /// A program with the default rows for non-pod and for pod addresses.
     pub fn new(default_any: Row, default_pod: Row) -> Self {
-        Program { default_any, default_pod, pool: Vec::new(), rows: Vec::new() }
+        Program { default_any, default_pod, pool: SmallVec::new(), rows: SmallVec::new() }
     }
 
     /// The row for classes without one of their own.

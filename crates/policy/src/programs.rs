@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::classes::Classes;
 use crate::paint::{self, KeyRange, Layer, Stroke};
 use crate::policies::{CompiledPolicy, isolation_decider, key_range, merged};
-use crate::predicates::{IS_POD, NameId, PolicyIx, PredId, Predicates, Question};
+use crate::predicates::{IS_POD, Ids, NameId, PolicyIx, PredId, Predicates, Question};
 use crate::program::Program;
 use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Verdict};
 
@@ -24,7 +24,7 @@ pub(crate) type NamedPorts = Box<[(NameId, u8, u16)]>;
 pub(crate) struct ProgramKey {
     pub direction: Direction,
     /// The isolating policies in the order in which rules are named, by namespace and name.
-    pub policies: Box<[PolicyIx]>,
+    pub policies: Ids,
     /// Ingress only: what the subjects call by the names that the policies use.
     pub named: NamedPorts,
 }
@@ -44,7 +44,7 @@ pub(crate) struct ProgramState {
 /// The program's rows by what makes them: the rules in ascending order, then the port names resolved.
 #[derive(Debug, Default)]
 struct Pool {
-    signatures: Vec<Signature>,
+    signatures: SmallVec<[Signature; 1]>,
     /// Places in `signatures`, once there are too many to try one by one.
     table: HashTable<u32>,
 }
@@ -81,13 +81,13 @@ impl Pool {
 #[derive(Debug, Default)]
 struct Plan {
     /// In the order in which they are asked: policy, place in that policy's compiled rules.
-    rules: Vec<(PolicyIx, u32)>,
+    rules: SmallVec<[(PolicyIx, u32); 2]>,
     /// Rules that match any address.
-    any: Vec<u32>,
+    any: Ids,
     /// Rules that match any address or any pod's.
-    any_pod: Vec<u32>,
+    any_pod: Ids,
     /// Rules by the predicate that makes them match. Sorted.
-    by_predicate: Vec<(PredId, u32)>,
+    by_predicate: SmallVec<[(PredId, u32); 2]>,
     /// Port names that egress rules use.
     names: Vec<(NameId, u8)>,
 }
@@ -309,6 +309,11 @@ enum What {
 impl Deciders {
     /// How many deciders that are out of force keep their names.
     const RETIRED: usize = 100_000;
+
+    /// Makes room for this many more rules.
+    pub fn reserve(&mut self, rules: usize) {
+        self.known.reserve(rules);
+    }
 
     pub fn add_policy(&mut self, policy: &Arc<CompiledPolicy>) {
         for direction in [Direction::Egress, Direction::Ingress] {
