@@ -228,7 +228,7 @@ pub fn select_all_of(count: u32, namespaces: u32) -> Vec<Object> {
     objects
 }
 
-fn meta(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Meta {
+pub(crate) fn meta(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Meta {
     let labels: Labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let uid = format!("{namespace}/{name}");
     Meta { name: name.to_owned(), namespace: namespace.to_owned(), uid, labels, ..Meta::default() }
@@ -240,7 +240,7 @@ pub(crate) fn namespace(name: &str, labels: &[(&str, &str)]) -> Object {
     Object::Namespace(Namespace { meta })
 }
 
-fn node(index: u32) -> Node {
+pub(crate) fn node(index: u32) -> Node {
     let addresses = vec![IpAddr::V4(Ipv4Addr::from(0xac10_0000 + index + 1))];
     Node { meta: meta("", &format!("node-{index}"), &[]), addresses, pod_cidrs: Vec::new() }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! Shape (how many of what)   -> generate()      clusters of any size, for benchmarks
 //! antrea_like(), select_all()                   the two sizes that the engine promises times for
+//! Tenants                                       a node full of policies, for the datapath
 //! changes()                              single changes to them         , with their way back
 //! random_small(seed)                            tiny clusters full of corner cases, for tests
 //! random_events(seed, n)                        a life of such a cluster, event by event
@@ -12,8 +13,10 @@ mod changes;
 mod large;
 mod rng;
 mod small;
+mod tenants;
 
 pub use changes::{Change, Step, changes};
 pub use large::{Shape, antrea_like, antrea_like_of, monitored_of, select_all, select_all_of};
 pub use rng::Rng;
 pub use small::{Event, random_events, random_small};
+pub use tenants::Tenants;
