@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::blocks::Blocks;
 use crate::classes::Classes;
+use crate::fingerprint;
 use crate::namespaces::Namespaces;
 use crate::pods::{PodIx, Pods};
 use crate::policies::{self, CompiledPolicy, Ids};
@@ -343,7 +344,7 @@ impl PolicySide<'_> {
     fn apply(&mut self, policy: NetworkPolicy) {
         let old = self.policies.find(&policy.meta.namespace, &policy.meta.name);
         if let Some(ix) = old
-            && self.policies.get(ix).version == policies::version(&policy)
+            && self.policies.get(ix).version == fingerprint::version(&policy)
         {
             self.update_text(ix, policy);
             return;

@@ -16,6 +16,7 @@ mod classes;
 mod cluster;
 mod commit;
 mod evaluate;
+mod fingerprint;
 mod labels;
 mod namespaces;
 mod paint;

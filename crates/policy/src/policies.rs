@@ -1,10 +1,9 @@
 //! Policies compiled to predicates and port ranges.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use podgate_api::{LabelSelector, NetworkPolicy, Peer, PolicyPort, PortMatch, Rule};
 use smallvec::SmallVec;
 
+use crate::fingerprint;
 use crate::paint::{ALL_KEYS, KeyRange};
 use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PredId, Predicates, Question, Scope};
 use crate::tables::{DeciderId, Direction, PolicyRef, PortKey, RuleRef, Tier};
@@ -97,7 +96,7 @@ pub(crate) fn compile(object: NetworkPolicy, namespace: NsId, ids: &mut impl Ids
     let subject =
         if object.pod_selector.is_invalid() { LabelSelector::default() } else { object.pod_selector.clone() };
     let subject = ids.predicates().hold(Question::Subject(Scope::Namespace(namespace), subject));
-    let version = version(&object);
+    let version = fingerprint::version(&object);
     let mut compiler =
         Compiler { ids, namespace, version, held: PredIds::new(), held_namespaces: SmallVec::new() };
     let ingress = object.ingress_in_force.then(|| compiler.rules(Direction::Ingress, &object.ingress));
@@ -130,7 +129,7 @@ impl<I: Ids> Compiler<'_, I> {
         }
         let mut pods = CompiledRule {
             index,
-            decider: decider(&(self.version, direction, index)),
+            decider: fingerprint::rule(self.version, direction, index),
             any: rule.peers.is_none(),
             all_pods: false,
             peers: PredIds::new(),
@@ -249,55 +248,4 @@ fn sorted(mut ids: PredIds) -> PredIds {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-/// The number that stands for whatever is hashed, on every node and after every restart: SipHash with
-/// a fixed key. The lowest numbers are reserved for the built-in deciders.
-fn decider(of: &impl Hash) -> DeciderId {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    DeciderId(hasher.finish().max(16))
-}
-
-/// The decider of a denial by isolation.
-pub(crate) fn isolation_decider<'a>(
-    direction: Direction,
-    policies: impl Iterator<Item = &'a NetworkPolicy>,
-) -> DeciderId {
-    let mut hasher = DefaultHasher::new();
-    ("isolation", direction).hash(&mut hasher);
-    for policy in policies {
-        (&policy.meta.namespace, &policy.meta.name).hash(&mut hasher);
-    }
-    DeciderId(hasher.finish().max(16))
-}
-
-/// Hash of a policy's name and of everything in it that decides.
-pub(crate) fn version(policy: &NetworkPolicy) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&policy.meta.namespace, &policy.meta.name, &policy.pod_selector).hash(&mut hasher);
-    (policy.ingress_in_force, policy.egress_in_force).hash(&mut hasher);
-    for rules in [&policy.ingress, &policy.egress] {
-        rules.len().hash(&mut hasher);
-        for rule in rules {
-            match &rule.peers {
-                None => 0u8.hash(&mut hasher),
-                Some(peers) => (1u8, peers.len()).hash(&mut hasher),
-            }
-            for peer in rule.peers.iter().flatten() {
-                match peer {
-                    Peer::Pods(peer) => (0u8, &peer.namespaces, &peer.pods).hash(&mut hasher),
-                    Peer::IpBlock(block) => (1u8, block.cidr, &block.except).hash(&mut hasher),
-                }
-            }
-            match &rule.ports {
-                None => 0u8.hash(&mut hasher),
-                Some(ports) => (1u8, ports.len()).hash(&mut hasher),
-            }
-            for port in rule.ports.iter().flatten() {
-                (port.protocol, &port.port).hash(&mut hasher);
-            }
-        }
-    }
-    hasher.finish()
 }

@@ -10,8 +10,9 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::classes::Classes;
+use crate::fingerprint;
 use crate::paint::{self, KeyRange, Layer, Stroke};
-use crate::policies::{CompiledPolicy, isolation_decider, key_range, merged};
+use crate::policies::{CompiledPolicy, key_range, merged};
 use crate::predicates::{IS_POD, Ids, NameId, PolicyIx, PredId, Predicates, Question};
 use crate::program::Program;
 use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Verdict};
@@ -112,7 +113,7 @@ impl ProgramState {
     pub fn build(key: Arc<ProgramKey>, facts: Facts<'_>) -> ProgramState {
         let plan = Plan::new(&key, facts);
         let isolation =
-            isolation_decider(key.direction, key.policies.iter().map(|ix| &facts.policy(*ix).object));
+            fingerprint::isolation(key.direction, key.policies.iter().map(|ix| &facts.policy(*ix).object));
         let maker = RowMaker { key: &key, plan: &plan, isolation, facts };
         let default_any = maker.row(&plan.any, &[]);
         let default_pod =

@@ -77,8 +77,8 @@ pub struct Outcome {
     pub decider: DeciderId,
 }
 
-/// Protocol and destination port as one ordered number: `protocol << 16 | port`, 24 bits.
-/// Protocols without ports use port 0.
+/// Protocol and destination port as one ordered number: `protocol << 16 | port`, 24 bits. ICMP and ICMPv6
+/// have the type of the message that began the exchange in the port's place, other protocols without ports 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortKey(pub u32);
 

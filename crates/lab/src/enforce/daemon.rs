@@ -259,7 +259,13 @@ impl Daemon {
         let is_first = spec.paths != self.spec.paths;
         (self.spec, self.plan) = (spec, plan);
         self.files.take_events(noticed);
-        let changes = self.files.look(noticed);
+        let mut changes = self.files.look(noticed);
+        // Who asks wants to see what is there now: a file that is missing may be on its way back only for
+        // as long as an editor takes to replace it.
+        while let Some(due) = self.files.due() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            changes.extend(self.files.look(Instant::now()));
+        }
         self.read(&changes, !is_first);
         self.enforce(noticed)?;
         // An older plan that waits for its turn must not have the last word.

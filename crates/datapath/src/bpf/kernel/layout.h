@@ -65,7 +65,7 @@ PG_SIZE_IS(struct pg_row, 16);
 PG_OFFSET_IS(struct pg_row, allowed, 6);
 PG_OFFSET_IS(struct pg_row, decider, 8);
 
-/* Port keys are protocol << 16 | port; lo and hi are inclusive. */
+/* Port keys are protocol << 16 | port, or the message type for ICMP; lo and hi are inclusive. */
 struct pg_range {
 	__u32 lo;
 	__u32 hi;

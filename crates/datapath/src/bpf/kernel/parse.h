@@ -39,6 +39,24 @@ static __always_inline void turn_round(struct packet *packet)
 	packet->destination_port = port;
 }
 
+/*
+ * What port keys hold in the port's place: for ICMP the type of the message that began the exchange.
+ * Answers belong to their question, so that a rule for echo requests lets the replies through.
+ */
+static __always_inline __u32 key_port(const struct packet *packet, bool reply)
+{
+	__u8 type = packet->icmp_type;
+
+	if (packet->family == NFPROTO_IPV4 ? packet->protocol == 1 : packet->protocol == 58) {
+		if (!reply)
+			return type;
+		if (packet->protocol == 1)
+			return type == 0 ? 8 : type == 14 || type == 16 || type == 18 ? type - 1 : type;
+		return type == 129 || type == 140 ? type - 1 : type;
+	}
+	return packet->destination_port;
+}
+
 static __always_inline bool same_ends(const struct packet *packet)
 {
 	const __u32 *a = packet->source, *b = packet->destination;

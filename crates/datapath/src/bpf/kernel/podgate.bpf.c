@@ -356,7 +356,7 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 {
 	__u32 egress = program_of(source->word);
 	__u32 ingress = program_of(destination->word >> PG_INGRESS_SHIFT);
-	__u32 port_key = (__u32)packet->protocol << 16 | packet->destination_port;
+	__u32 port_key = (__u32)packet->protocol << 16 | key_port(packet, report->flags & PG_EVENT_REPLY);
 	struct judgement judgement;
 
 	report->allowed = false;
