@@ -7,9 +7,7 @@ use podgate_policy::{Cluster, Connection, Settings};
 
 fn build(objects: Vec<Object>) -> Cluster {
     let mut cluster = Cluster::new(Settings::default());
-    for object in objects {
-        cluster.apply(object);
-    }
+    cluster.apply_all(objects);
     cluster.commit();
     cluster
 }

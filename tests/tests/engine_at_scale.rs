@@ -34,9 +34,7 @@ fn check(name: &str, objects: Vec<Object>, questions: usize) {
     let (most, rest) = shuffled.split_at(objects.len() * 3 / 4);
     let (little, rest) = rest.split_at(10);
     for batch in [most, little, rest] {
-        for object in batch {
-            cluster.apply(object.clone());
-        }
+        cluster.apply_all(batch.to_vec());
         let delta = cluster.commit();
         mirror.apply(&delta, &cluster).unwrap_or_else(|why| panic!("{name}: {why}"));
     }

@@ -68,9 +68,7 @@ fn build(objects: Vec<Object>) -> Built {
     PEAK.store(before, Relaxed);
     let (start, cpu_before) = (Instant::now(), cpu());
     let mut cluster = Cluster::new(Settings::default());
-    for object in objects {
-        cluster.apply(object);
-    }
+    cluster.apply_all(objects);
     let apply = start.elapsed();
     let delta = cluster.commit();
     let commit = start.elapsed() - apply;

@@ -49,6 +49,22 @@ fn a_pod_without_programs_is_open_and_one_with_is_judged() {
 }
 
 #[test]
+fn a_rule_for_echo_requests_lets_their_replies_through_and_no_other_message() {
+    let net = Net::new(3);
+    let mut datapath = net.open();
+    let echo = |request| {
+        ports(if request == 8 { ICMP } else { ICMPV6 }, &[(request, request, allowed(8))], denied(7))
+    };
+    let policy =
+        Policy::open(3).program(1, row(denied(7)), &[(2, echo(8)), (3, echo(128))]).pod(1, Some(1), Some(1));
+    policy.publish_full(&mut datapath);
+    assert!(net.ping(2, pod4(1), 56) && net.ping(1, pod4(2), 56), "type 8 is allowed with class 2");
+    assert!(!net.ping(2, pod6(1), 56) && !net.ping(1, pod6(2), 56), "type 128 of ICMPv6 is not");
+    assert!(net.ping(3, pod6(1), 56) && net.ping(1, pod6(3), 56), "type 128 is allowed with class 3");
+    assert!(!net.ping(3, pod4(1), 56) && !net.ping(1, pod4(3), 56), "type 8 of ICMP is not");
+}
+
+#[test]
 fn egress_is_judged_before_ingress_and_both_must_allow() {
     let net = Net::new(3);
     (1..=3).for_each(|pod| net.serve(pod, 80));
