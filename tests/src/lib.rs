@@ -13,3 +13,5 @@ pub mod manifests;
 pub mod mirror;
 pub mod naive;
 pub mod shape;
+pub mod traffic;
+pub mod watch;

@@ -78,6 +78,10 @@ fn moved(block: &IpNet, near: usize) -> IpNet {
             };
             IpNet::V4(Ipv4Net::new_assert(base, net.prefix_len()))
         }
+        // An IPv4-mapped block in a manifest is read as one of IPv4.
+        IpNet::V6(net) if net.network().to_ipv4_mapped().is_some() => {
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, third, 0), 24))
+        }
         IpNet::V6(net) if net.prefix_len() >= 64 && net.network().segments()[0] == 0xfd00 => {
             let last = net.network().segments()[7];
             let base = match near {
