@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
@@ -18,7 +18,7 @@ use podgate_datapath::{BpfDatapath, BpfOptions, Counters, Datapath};
 use podgate_policy::{Cluster, Delta, Settings};
 
 use crate::cpu::Softirqd;
-use crate::ruleset::{CONNTRACK, DELETE, Judge, ruleset};
+use crate::ruleset::{self, Judge, Ruleset, ruleset};
 use crate::show::{Table, grouped, median, quartiles};
 use crate::traffic::{Load, Server, passes};
 use crate::{cpu, net};
@@ -96,13 +96,17 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
     for judge in [Judge::First, Judge::All] {
         setups.extend((0..worlds.len()).map(|world| Setup::Nftables(world, judge)));
     }
-    let rulesets: Vec<String> = setups
-        .iter()
-        .map(|setup| match setup {
-            Setup::Nftables(world, judge) => ruleset(&worlds[*world].objects, *judge),
-            _ => String::new(),
-        })
-        .collect();
+    let mut rulesets = Vec::new();
+    for (number, setup) in setups.iter().enumerate() {
+        let Setup::Nftables(world, judge) = setup else {
+            rulesets.push((ruleset::conntrack(), Duration::ZERO));
+            continue;
+        };
+        let rules = ruleset(&worlds[*world].objects, *judge, &format!("pgb{number}"));
+        let start = Instant::now();
+        net::nft(&rules.load)?;
+        rulesets.push((rules, start.elapsed()));
+    }
 
     let mut bench = Bench {
         server: Server::start(server.into())?,
@@ -117,15 +121,27 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
             let setup = setups[at];
             let measured = match setup {
                 Setup::Plain => bench.measure(&counts, false, &AtomicU64::new(0)),
-                Setup::Conntrack => bench.with_nft(CONNTRACK, &counts, false),
-                Setup::Nftables(..) => bench.with_nft(&rulesets[at], &counts, true),
-                Setup::Podgate(world) => bench.with_podgate(&worlds[world], &counts),
+                Setup::Conntrack => bench.with_nft(&rulesets[at].0, &counts, false),
+                Setup::Nftables(..) => bench.with_nft(&rulesets[at].0, &counts, true),
+                Setup::Podgate(world) => {
+                    bench.with_podgate(&worlds[world], &counts).map(|(measured, full)| {
+                        rulesets[at].1 = full;
+                        measured
+                    })
+                }
             };
             let measured = measured.with_context(|| title(setup, &worlds))?;
             measured.iter().zip(&mut samples[at]).for_each(|(ns, list)| list.push(*ns));
         }
     }
-    print(&setups, &worlds, &samples, out)
+    print(&setups, &worlds, &samples, out)?;
+    writeln!(out, "### The whole state at once, ms\n")?;
+    let mut table = Table::new(out, "configuration", &["to publish or to load"])?;
+    for (setup, (_, took)) in setups.iter().zip(&rulesets).skip(2) {
+        table.row(&title(*setup, &worlds), [grouped(took.as_secs_f64() * 1e3)])?;
+    }
+    writeln!(out)?;
+    Ok(())
 }
 
 struct Bench {
@@ -147,14 +163,15 @@ impl Bench {
         Load::ALL.into_iter().map(count).collect()
     }
 
-    fn with_nft(&mut self, rules: &str, counts: &[u64], enforced: bool) -> Result<Vec<f64>> {
-        net::nft(rules)?;
+    fn with_nft(&mut self, rules: &Ruleset, counts: &[u64], enforced: bool) -> Result<Vec<f64>> {
+        net::nft(&rules.hook)?;
         let measured = self.measure(counts, enforced, &AtomicU64::new(0));
-        net::nft(DELETE)?;
+        net::nft(&rules.unhook)?;
         measured
     }
 
-    fn with_podgate(&mut self, world: &World, counts: &[u64]) -> Result<Vec<f64>> {
+    /// Also the time that the first publication takes.
+    fn with_podgate(&mut self, world: &World, counts: &[u64]) -> Result<(Vec<f64>, Duration)> {
         let consumer = Consumer::default();
         let (ready, is_ready) = channel();
         let measured = thread::scope(|scope| {
@@ -168,7 +185,7 @@ impl Bench {
             drop(stop);
             let seen = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             seen.check(counts)?;
-            measured
+            Ok((measured?, seen.full))
         });
         podgate_datapath::remove(&net::pin_dir(), Some(&net::path(net::NODE)))?;
         measured
@@ -217,6 +234,7 @@ impl Drop for Stop<'_> {
 struct Seen {
     counters: Counters,
     events: u64,
+    full: Duration,
 }
 
 impl Consumer {
@@ -227,7 +245,9 @@ impl Consumer {
     fn run(&self, world: &World, ready: Sender<()>) -> Result<Seen> {
         cpu::pin(cpu::aside())?;
         let mut datapath = BpfDatapath::open(options()?)?;
+        let start = Instant::now();
         let report = datapath.publish_full(&world.cluster, &world.state)?;
+        let full = start.elapsed();
         ensure!(report.is_complete(), "the kernel's tables are too small");
         while !datapath.settle()? {
             thread::sleep(Duration::from_millis(1));
@@ -240,13 +260,13 @@ impl Consumer {
             thread::sleep(DRAIN);
         }
         events += datapath.poll_events(&mut |_| ())? as u64;
-        Ok(Seen { counters: datapath.counters()?, events })
+        Ok(Seen { counters: datapath.counters()?, events, full })
     }
 }
 
 impl Seen {
     fn check(&self, counts: &[u64]) -> Result<()> {
-        let Seen { counters, events } = self;
+        let Seen { counters, events, .. } = self;
         ensure!(counters.events_lost == 0, "{} events were lost", counters.events_lost);
         ensure!(
             counters.events_submitted == *events,

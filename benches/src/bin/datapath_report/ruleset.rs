@@ -26,9 +26,21 @@ pub enum Judge {
     All,
 }
 
-pub const DELETE: &str = "delete table inet pgb\n";
-/// The table that keeps connection tracking on and does nothing else.
-pub const CONNTRACK: &str = "table inet pgb {\n chain unhooked {\n  ct state new\n }\n}\n";
+/// nft scripts. Only what is hooked asks for connection tracking, and sees packets.
+pub struct Ruleset {
+    pub load: String,
+    pub hook: String,
+    pub unhook: String,
+}
+
+/// Keeps connection tracking on and does nothing else.
+pub fn conntrack() -> Ruleset {
+    Ruleset {
+        load: String::new(),
+        hook: "table inet pgb {\n chain unhooked {\n  ct state new\n }\n}\n".into(),
+        unhook: "delete table inet pgb\n".into(),
+    }
+}
 
 struct World<'a> {
     pods: Vec<&'a Pod>,
@@ -42,8 +54,8 @@ struct World<'a> {
     text: String,
 }
 
-/// The whole ruleset as one nft script.
-pub fn ruleset(objects: &[Object], judge: Judge) -> String {
+/// The ruleset, in a table of its own.
+pub fn ruleset(objects: &[Object], judge: Judge, table: &str) -> Ruleset {
     let mut world = World::new(objects);
     let (mut chains, mut maps) = (String::new(), String::new());
     world.direction(Direction::Egress, false, &mut chains, &mut maps);
@@ -59,11 +71,14 @@ pub fn ruleset(objects: &[Object], judge: Judge) -> String {
             " chain replies {\n  ip daddr vmap @egress_replies\n  ip saddr vmap @ingress_replies\n }\n",
         );
     }
-    format!(
-        "table inet pgb {{\n{}{chains}{maps} chain postrouting {{\n  type filter hook postrouting priority 95;\n  \
-         {first}\n  ip saddr vmap @egress\n  ip daddr vmap @ingress\n }}\n}}\n",
-        world.text
-    )
+    Ruleset {
+        load: format!("table inet {table} {{\n{}{chains}{maps}}}\n", world.text),
+        hook: format!(
+            "table inet {table} {{\n chain postrouting {{\n  type filter hook postrouting priority 95;\n  \
+             {first}\n  ip saddr vmap @egress\n  ip daddr vmap @ingress\n }}\n}}\n"
+        ),
+        unhook: format!("flush chain inet {table} postrouting\ndelete chain inet {table} postrouting\n"),
+    }
 }
 
 impl<'a> World<'a> {
