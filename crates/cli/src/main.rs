@@ -7,6 +7,10 @@ mod style;
 
 use std::process::ExitCode;
 
+/// The engine makes many small lists: see docs/decisions/0006-allocator.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     commands::run()
 }
