@@ -161,7 +161,7 @@ impl Daemon {
         for change in changes {
             let (Change::Written(path) | Change::Gone(path)) = change;
             let file = path.display().to_string();
-            match self.sources.take(change, keep_good) {
+            match self.sources.take(change, keep_good, |path| self.files.is_being_written(path)) {
                 Reading::Good => {}
                 Reading::Mended => self.notice(NoticeEvent::Mended { file }),
                 Reading::Broken(diagnostics) => self.notice(NoticeEvent::Broken { file, diagnostics }),

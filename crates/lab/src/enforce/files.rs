@@ -1,9 +1,9 @@
 //! Notices which manifests changed, however an editor writes them.
 //!
 //! inotify only says when to look; what changed is seen by looking. A file is read once whoever writes it has
-//! closed it, or has left it alone for a moment; a file that is missing is gone only when it stays
-//! missing: many editors move the old version away before they write the new one, and policies must not
-//! lapse for that moment.
+//! closed it: half of a file may read well and say less, and an editor or a shell's `>` begins by making it
+//! empty. A file that is missing is gone only when it stays missing: many editors move the old version
+//! away before they write the new one. Policies must not lapse for that moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,15 +12,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
-/// How long a file has to be missing to be gone, and untouched to be read without having been closed.
+/// How long a file has to be missing to be gone.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long a changed file that nobody is known to write has to stay the same to be read. A writer shows in
+/// the file before inotify tells of it; what is changed out of inotify's sight has nobody who closes it.
+const UNTOUCHED: Duration = Duration::from_millis(100);
 
 /// What happened to a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,13 +45,19 @@ pub(super) struct Files {
     watched: BTreeMap<i32, PathBuf>,
     /// Files that a writer has closed since the last look, as real paths.
     closed: BTreeSet<PathBuf>,
+    /// Files that were written to and not closed since, as real paths.
+    open: BTreeSet<PathBuf>,
     look_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Known {
     order: usize,
+    /// The path without links.
+    real: PathBuf,
     stamp: Stamp,
+    /// A change that may not be complete yet, and when it was first seen.
+    unread: Option<(Stamp, Instant)>,
     missing_since: Option<Instant>,
 }
 
@@ -81,6 +91,7 @@ impl Files {
             inotify,
             watched: BTreeMap::new(),
             closed: BTreeSet::new(),
+            open: BTreeSet::new(),
             look_at: Some(Instant::now()),
         })
     }
@@ -114,11 +125,21 @@ impl Files {
                     if event.events().contains(ReadFlags::IGNORED) {
                         self.watched.remove(&event.wd());
                     }
-                    let wrote = ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO;
-                    if let (Some(dir), Some(name)) = (self.watched.get(&event.wd()), event.file_name())
-                        && event.events().intersects(wrote)
-                    {
-                        self.closed.insert(dir.join(OsStr::from_bytes(name.to_bytes())));
+                    if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                        // Who was writing may have closed the file meanwhile.
+                        self.open.clear();
+                    }
+                    if let (Some(dir), Some(name)) = (self.watched.get(&event.wd()), event.file_name()) {
+                        let real = dir.join(OsStr::from_bytes(name.to_bytes()));
+                        if event.events().contains(ReadFlags::MODIFY) {
+                            self.closed.remove(&real);
+                            self.open.insert(real);
+                        } else {
+                            self.open.remove(&real);
+                            if event.events().intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
+                                self.closed.insert(real);
+                            }
+                        }
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -144,28 +165,30 @@ impl Files {
         let closed = std::mem::take(&mut self.closed);
         let mut changes = Vec::new();
         let mut present = BTreeSet::new();
+        let mut wait_until = None;
         for (order, (path, real, about)) in walk.files.into_iter().enumerate() {
             present.insert(path.clone());
             let stamp = Stamp::of(&about);
-            let is_same = match self.known.get_mut(&path) {
-                Some(known) => {
-                    known.order = order;
-                    known.missing_since = None;
-                    known.stamp == stamp
-                }
-                None => false,
-            };
             let was_closed = closed.contains(&real);
-            if is_same && !was_closed {
-                continue;
+            if let Some(known) = self.known.get_mut(&path) {
+                known.order = order;
+                known.missing_since = None;
+                if known.stamp == stamp && !was_closed {
+                    known.unread = None;
+                    continue;
+                }
+                let is_open = self.open.contains(&real);
+                if !was_closed && (is_open || known.may_change_further(stamp, now)) {
+                    // Whoever has it open will close it, which is reported.
+                    let again = (!is_open).then_some(now + UNTOUCHED);
+                    wait_until = wait_until.into_iter().chain(again).min();
+                    continue;
+                }
             }
-            if !was_closed && self.known.contains_key(&path) && is_fresh(&about) {
-                self.look_again(now + SETTLE);
-                continue;
-            }
-            self.known.insert(path.clone(), Known { order, stamp, missing_since: None });
+            self.known.insert(path.clone(), Known { order, real, stamp, unread: None, missing_since: None });
             changes.push(Change::Written(path));
         }
+        self.look_at = wait_until;
         let mut gone = Vec::new();
         for (path, known) in self.known.iter_mut().filter(|(path, _)| !present.contains(*path)) {
             let since = *known.missing_since.get_or_insert(now);
@@ -183,8 +206,11 @@ impl Files {
         changes
     }
 
-    fn look_again(&mut self, at: Instant) {
-        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
+    /// Whether somebody has begun to write the file again. Asked after reading a file that was reported as
+    /// written: what was read may be half of it then. The end of that is reported, too.
+    pub(super) fn is_being_written(&mut self, path: &Path) -> bool {
+        self.take_events(Instant::now());
+        self.known.get(path).is_some_and(|known| self.open.contains(&known.real))
     }
 
     /// Watches directories that aren't yet; `true` when there were some.
@@ -195,6 +221,7 @@ impl Files {
                 continue;
             }
             let interest = WatchFlags::CLOSE_WRITE
+                | WatchFlags::MODIFY
                 | WatchFlags::MOVED_TO
                 | WatchFlags::MOVED_FROM
                 | WatchFlags::CREATE
@@ -208,6 +235,18 @@ impl Files {
             }
         }
         is_new
+    }
+}
+
+impl Known {
+    /// Whether a file that nobody is known to have open has kept its stamp for too short a time.
+    fn may_change_further(&mut self, stamp: Stamp, now: Instant) -> bool {
+        let since = match self.unread {
+            Some((seen, since)) if seen == stamp => since,
+            _ => now,
+        };
+        self.unread = Some((stamp, since));
+        now.duration_since(since) < UNTOUCHED
     }
 }
 
@@ -277,11 +316,6 @@ impl Stamp {
             changed: (about.ctime(), about.ctime_nsec()),
         }
     }
-}
-
-/// Whether somebody may still be writing.
-fn is_fresh(about: &std::fs::Metadata) -> bool {
-    about.modified().is_ok_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < SETTLE)
 }
 
 fn is_manifest(path: &Path) -> bool {

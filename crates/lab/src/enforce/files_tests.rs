@@ -38,7 +38,7 @@ fn watched(dir: &Dir) -> Files {
 fn changes(files: &mut Files, dir: &Dir) -> Vec<String> {
     let mut all = Vec::new();
     let mut quiet_since = Instant::now();
-    while quiet_since.elapsed() < SETTLE * 3 {
+    while quiet_since.elapsed() < UNTOUCHED * 2 {
         if files.take_events(Instant::now()) {
             let found = files.look(Instant::now());
             if !found.is_empty() {
@@ -126,9 +126,41 @@ fn a_file_is_not_read_while_it_is_written() {
     dir.write("b.yaml", "2");
     assert!(files.take_events(Instant::now()));
     assert_eq!(files.look(Instant::now()), [Change::Written(dir.0.join("b.yaml"))]);
+    std::thread::sleep(UNTOUCHED);
+    files.take_events(Instant::now());
+    assert_eq!(files.look(Instant::now()), [], "whoever writes takes a while");
     half.write_all(b"orkPolicy").unwrap();
     drop(half);
     assert_eq!(changes(&mut files, &dir), ["+a.yaml"]);
+}
+
+#[test]
+fn a_file_that_is_written_again_before_it_was_read_is_being_written() {
+    let dir = Dir::new();
+    dir.write("a.yaml", "1");
+    let mut files = watched(&dir);
+    dir.write("a.yaml", "2");
+    files.take_events(Instant::now());
+    assert_eq!(files.look(Instant::now()), [Change::Written(dir.0.join("a.yaml"))]);
+    assert!(!files.is_being_written(&dir.0.join("a.yaml")));
+    let again = File::create(dir.0.join("a.yaml")).unwrap();
+    assert!(files.is_being_written(&dir.0.join("a.yaml")));
+    assert_eq!(files.look(Instant::now()), []);
+    drop(again);
+    assert_eq!(changes(&mut files, &dir), ["+a.yaml"]);
+}
+
+#[test]
+fn a_change_that_nobody_closes_is_read_when_it_stays() {
+    let dir = Dir::new();
+    let elsewhere = Dir::new();
+    elsewhere.write("a", "1");
+    fs::hard_link(elsewhere.0.join("a"), dir.0.join("a.yaml")).unwrap();
+    let mut files = watched(&dir);
+    elsewhere.write("a", "22");
+    assert!(changes(&mut files, &dir).is_empty(), "nobody tells of it");
+    dir.write("b.yaml", "1");
+    assert_eq!(changes(&mut files, &dir), ["+b.yaml", "+a.yaml"]);
 }
 
 #[test]

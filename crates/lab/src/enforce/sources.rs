@@ -50,7 +50,13 @@ impl Sources {
 
     /// Reads a changed manifest, or forgets one that is gone. A file with errors keeps what it said before;
     /// where nothing is known of it, `keep_good` makes it say nothing, else it counts as far as it can be read.
-    pub(super) fn take(&mut self, change: &Change, keep_good: bool) -> Reading {
+    /// `is_being_written` is asked after reading: what was read says nothing then.
+    pub(super) fn take(
+        &mut self,
+        change: &Change,
+        keep_good: bool,
+        is_being_written: impl FnOnce(&Path) -> bool,
+    ) -> Reading {
         match change {
             Change::Gone(path) => {
                 self.files.remove(path);
@@ -58,6 +64,7 @@ impl Sources {
                 Reading::Good
             }
             Change::Written(path) => match fs::read_to_string(path) {
+                _ if is_being_written(path) => Reading::Good,
                 Ok(text) => self.replace(path, &text, keep_good),
                 // The reader says best why it can't be read.
                 Err(_) => {
@@ -207,10 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_while_somebody_wrote_says_nothing() {
+        let mut sources = Kept::new("writing");
+        sources.edit(GOOD, false);
+        // A file that can't be there reads as an error at best.
+        let change = Change::Written("a.yaml".into());
+        assert_eq!(sources.0.take(&change, false, |_| true), Reading::Good);
+        assert_eq!(sources.names(), ["shop"]);
+    }
+
+    #[test]
     fn a_file_that_is_gone_takes_its_objects_along_for_good() {
         let mut sources = Kept::new("gone");
         sources.edit(GOOD, false);
-        assert_eq!(sources.0.take(&Change::Gone("a.yaml".into()), true), Reading::Good);
+        assert_eq!(sources.0.take(&Change::Gone("a.yaml".into()), true, |_| false), Reading::Good);
         assert_eq!(sources.names(), [] as [&str; 0]);
         sources.edit(BROKEN, true);
         assert_eq!(sources.names(), [] as [&str; 0]);
