@@ -33,7 +33,7 @@ test-pure:
 # Built as you, run as root: the runner wraps each test binary.
 test-kernel:
 	@[ -z "$(SUDO)" ] || echo "The next tests make network namespaces and load BPF programs: they run as root, with sudo."
-	CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)" cargo test --locked $(KERNEL:%=-p %) -- --test-threads=2
+	$(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)") cargo test --locked $(KERNEL:%=-p %) -- --test-threads=2
 
 bench: setup
 	scripts/bench
