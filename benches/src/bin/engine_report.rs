@@ -130,13 +130,7 @@ fn report_build(
         applies.push(built.apply);
         commits.push(built.commit);
     }
-    writeln!(
-        out,
-        "| {name}: build | {} | {} peak, {} kept |",
-        best_and_median(totals),
-        mb(peak),
-        mb(kept)
-    )?;
+    writeln!(out, "| {name}: build | {} | {} peak, {} kept |", best_and_median(totals), mb(peak), mb(kept))?;
     writeln!(out, "| – taking the objects in | {} | objects: {} |", best_and_median(applies), mb(size))?;
     writeln!(out, "| – CPU time of both | {} | |", best_and_median(cpus))?;
     writeln!(out, "| – first commit | {} | |", best_and_median(commits))?;

@@ -28,12 +28,18 @@ pub const TABLE: &str = "podgate-lab-services";
 /// The packet mark that asks for SNAT to the node, as kube-proxy's default.
 const MASQUERADE_MARK: &str = "0x4000";
 
-/// Applies each node's rules, atomically for each node.
+/// Applies each node's rules, atomically for each node. Those that are the same in `in_force`, a plan
+/// whose rules are known to be there, are left alone: while the kernel swaps rules for translation, it may
+/// lose the first packet of a connection.
 ///
 /// # Errors
 /// When nft or the kernel refuses the rules.
-pub fn apply(plan: &Plan) -> Result<()> {
-    let nodes: Vec<(usize, &NodePlan)> = plan.nodes.iter().enumerate().collect();
+pub fn apply(plan: &Plan, in_force: Option<&Plan>) -> Result<()> {
+    let is_new = |(i, node): &(usize, &NodePlan)| {
+        let same = in_force.filter(|old| old.nodes.get(*i).is_some_and(|n| n.netns == node.netns));
+        same.is_none_or(|old| ruleset(old, *i) != ruleset(plan, *i))
+    };
+    let nodes: Vec<(usize, &NodePlan)> = plan.nodes.iter().enumerate().filter(is_new).collect();
     in_parallel(&nodes, |(i, node)| nft(&node.netns, &ruleset(plan, *i)))
 }
 

@@ -104,7 +104,7 @@ pub fn up(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path) -> Result<Repo
 pub fn apply(lab: &Lab, new: &Plan) -> Result<()> {
     let _lock = lab.lock()?;
     let old = lab.plan()?;
-    change(lab, old.as_ref(), new)?;
+    change(lab, old.as_ref(), new, Repair::No)?;
     wait_for_responder(lab)
 }
 
@@ -124,7 +124,7 @@ fn make(
         fs::write(NETNS_DIR_MADE, "").map_err(|e| Error::io(format!("write {NETNS_DIR_MADE}"), e))?;
     }
     lab.store("spec.json", spec)?;
-    let nodes_changed = change(lab, previous, &plan)?;
+    let nodes_changed = change(lab, previous, &plan, Repair::Yes)?;
     if process::find(lab, Role::Responder).unwrap_or_default().is_none() {
         // Without a pid file that can be read, an earlier one may still run.
         process::stop(lab, Role::Responder)?;
@@ -135,9 +135,18 @@ fn make(
     Ok((plan, nodes_changed))
 }
 
-fn change(lab: &Lab, old: Option<&Plan>, new: &Plan) -> Result<bool> {
+/// Whether rules that should be there are made anew all the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    Yes,
+    No,
+}
+
+fn change(lab: &Lab, old: Option<&Plan>, new: &Plan, repair: Repair) -> Result<bool> {
     let created = network::reconcile(old, new)?;
-    services::apply(new)?;
+    // A namespace that was made anew has no rules.
+    let in_force = old.filter(|_| repair == Repair::No && created.is_empty());
+    services::apply(new, in_force)?;
     let stays = |name: &str| new.nodes.iter().any(|node| node.netns == name);
     let mut changed: BTreeSet<&str> = created.iter().map(String::as_str).collect();
     changed.extend(old.iter().flat_map(|p| &p.nodes).map(|n| n.netns.as_str()).filter(|name| !stays(name)));

@@ -23,6 +23,9 @@ use crate::show::{Table, grouped, median, quartiles};
 use crate::traffic::{Load, Server, passes};
 use crate::{cpu, net};
 
+/// How long the kernel goes on freeing what the configuration before has left.
+const FREED: Duration = Duration::from_millis(200);
+
 /// How often events are taken out of the kernel.
 const DRAIN: Duration = Duration::from_millis(10);
 
@@ -195,6 +198,7 @@ impl Bench {
     fn measure(&mut self, counts: &[u64], enforced: bool, aside: &AtomicU64) -> Result<Vec<f64>> {
         let passes = passes(self.denied, Duration::from_millis(60))?;
         ensure!(passes != enforced, "a denied connection was {}", if passes { "made" } else { "dropped" });
+        thread::sleep(FREED);
         let mut nanoseconds = Vec::new();
         for (load, count) in Load::ALL.into_iter().zip(counts) {
             net::forget_connections()?;
