@@ -38,6 +38,16 @@ pub enum PlanError {
         /// `namespace/name`.
         pod: String,
     },
+    /// A workload asks for more pods than a lab has room for.
+    #[error("{workload} makes {replicas} pods ({written}): a lab has room for about 64,000")]
+    TooManyReplicas {
+        /// Kind, `namespace/name`.
+        workload: String,
+        /// What it asks for.
+        replicas: u32,
+        /// File, line and column.
+        written: String,
+    },
     /// All Service addresses are in use.
     #[error("no cluster IP is left for service {service}: a lab has room for about 65,000")]
     ServicesExhausted {
@@ -82,6 +92,7 @@ pub(super) fn build(
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
     let mut nodes = plan_nodes(lab, objects, nodes, previous)?;
+    check_replicas(objects)?;
     let mut pods = place_pods(objects, &nodes, previous, &mut notes);
     name_and_address(lab, &mut nodes, &mut pods, previous)?;
     let services = plan_services(objects, &pods, previous, &mut notes)?;
@@ -222,6 +233,23 @@ fn place_pods(
     }
     note_host_port_conflicts(&plans, notes);
     plans
+}
+
+/// Refuses what could not even be listed in memory.
+fn check_replicas(objects: &[Object]) -> Result<(), PlanError> {
+    const MOST: u32 = 65_000;
+    let too_many = objects.iter().find_map(|object| match object {
+        Object::Workload(workload) if workload.replicas > MOST => Some((object.key(), workload)),
+        _ => None,
+    });
+    match too_many {
+        None => Ok(()),
+        Some((key, workload)) => Err(PlanError::TooManyReplicas {
+            workload: key.to_string(),
+            replicas: workload.replicas,
+            written: workload.meta.source.to_string(),
+        }),
+    }
 }
 
 /// Pods as written, and those that workloads make. A workload whose pods are in the input as well (a

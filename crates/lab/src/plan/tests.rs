@@ -151,6 +151,12 @@ fn five_hundred_pods_fit_on_one_node() {
 }
 
 #[test]
+fn a_workload_that_no_memory_could_hold_is_refused_before_it_is_expanded() {
+    let error = Plan::new("t", &objects(&deployment("web", 2_000_000_000)), 1, None).unwrap_err();
+    assert!(error.to_string().starts_with("Deployment shop/web makes 2000000000 pods ("), "{error}");
+}
+
+#[test]
 fn more_pods_than_addresses_is_an_error_with_a_name() {
     let error = Plan::new("t", &objects(&deployment("web", 64_001)), 1, None).unwrap_err();
     assert!(matches!(&error, PlanError::PodsExhausted { pod } if pod.starts_with("shop/web-")), "{error}");
