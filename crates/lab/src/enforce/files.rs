@@ -169,7 +169,8 @@ impl Files {
         for (order, (path, real, about)) in walk.files.into_iter().enumerate() {
             present.insert(path.clone());
             let stamp = Stamp::of(&about);
-            let was_closed = closed.contains(&real);
+            // Whoever writes anew begins with an empty file, which shows before inotify tells.
+            let was_closed = closed.contains(&real) && about.len() > 0;
             if let Some(known) = self.known.get_mut(&path) {
                 known.order = order;
                 known.missing_since = None;
@@ -210,7 +211,9 @@ impl Files {
     /// written: what was read may be half of it then. The end of that is reported, too.
     pub(super) fn is_being_written(&mut self, path: &Path) -> bool {
         self.take_events(Instant::now());
-        self.known.get(path).is_some_and(|known| self.open.contains(&known.real))
+        let Some(known) = self.known.get(path) else { return false };
+        let is_as_seen = std::fs::metadata(path).is_ok_and(|about| Stamp::of(&about) == known.stamp);
+        self.open.contains(&known.real) || !is_as_seen
     }
 
     /// Watches directories that aren't yet; `true` when there were some.
