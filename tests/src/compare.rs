@@ -225,9 +225,19 @@ pub fn caught(check: impl FnOnce() -> Result<(), String>) -> Option<String> {
 
 /// The seeds of a randomised test: `PODGATE_SEEDS` of them (a number, or `first..end`), or `default`.
 pub fn seeds(default: u64) -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("PODGATE_SEEDS") else { return 0..default };
+    seeds_of("PODGATE_SEEDS", default)
+}
+
+/// The seeds of a randomised test with real packets: as [`seeds`], with `PODGATE_LAB_SEEDS`, since each takes
+/// a second or two.
+pub fn lab_seeds(default: u64) -> std::ops::Range<u64> {
+    seeds_of("PODGATE_LAB_SEEDS", default)
+}
+
+fn seeds_of(variable: &str, default: u64) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var(variable) else { return 0..default };
     let number =
-        |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("PODGATE_SEEDS: {text} is no number"));
+        |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("{variable}: {text} is no number"));
     match text.split_once("..") {
         Some((first, end)) => number(first)..number(end),
         None => 0..number(&text),

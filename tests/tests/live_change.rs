@@ -1,7 +1,7 @@
 //! Policies, pods and namespaces are edited while traffic runs. Nothing that stays allowed is lost, nothing
 //! that stays denied gets through, and what changes changes once: cases 4, 24, 26 and 30. Needs root.
 //!
-//! `PODGATE_EDITS=5000` edits for longer; `PODGATE_SEEDS=7..8` edits in another order.
+//! `PODGATE_EDITS=5000` edits for longer; `PODGATE_LAB_SEEDS=7..8` edits in another order.
 
 #![expect(clippy::print_stderr, reason = "how long edits take is worth knowing")]
 
@@ -15,7 +15,7 @@ use podgate_bench::Rng;
 use podgate_flow::{Party, Timestamp};
 use podgate_lab::netns;
 use podgate_policy::Verdict;
-use podgate_tests::compare::seeds;
+use podgate_tests::compare::lab_seeds;
 use podgate_tests::lab::TestLab;
 use podgate_tests::traffic::{Flow, FlowSpec, Traffic};
 use podgate_tests::watch::Watch;
@@ -286,7 +286,7 @@ struct Edit {
 
 #[test]
 fn hundreds_of_edits_under_traffic_lose_nothing_and_leak_nothing() {
-    let seed = seeds(1).start;
+    let seed = lab_seeds(1).start;
     let count: usize = std::env::var("PODGATE_EDITS").map_or(300, |text| text.parse().unwrap());
     let mut rng = Rng::new(seed);
     let lab = cluster("edits");

@@ -1,7 +1,7 @@
 //! Random clusters as real ones: what the naive evaluator says, what the engine says and what packets do is
 //! the same for every pair and every port. Needs root.
 //!
-//! `PODGATE_SEEDS=100` tries more clusters, `PODGATE_SEEDS=7..8` a certain one.
+//! `PODGATE_LAB_SEEDS=100` tries more clusters, `PODGATE_LAB_SEEDS=7..8` a certain one.
 
 #![expect(clippy::print_stderr, reason = "how much was tried")]
 
@@ -12,7 +12,7 @@ use podgate_bench::Rng;
 use podgate_flow::{Decision, Reason};
 use podgate_lab::probe::{self, Expectation, Options, Query, Ruling, Selection};
 use podgate_policy::Verdict;
-use podgate_tests::compare::seeds;
+use podgate_tests::compare::lab_seeds;
 use podgate_tests::lab::{TestLab, differences};
 use podgate_tests::naive::{Answer, Question, Why, World};
 use podgate_tests::shape::random_lab;
@@ -22,7 +22,7 @@ const LAB_PROCESS: &str = env!("CARGO_BIN_EXE_lab-process");
 #[test]
 fn on_random_clusters_and_after_changing_them() {
     let (mut allowed, mut denied) = (0, 0);
-    for seed in seeds(5) {
+    for seed in lab_seeds(5) {
         let mut objects = random_lab(seed);
         let lab = TestLab::new(LAB_PROCESS, &format!("naive-{seed}"), 0);
         lab.write_all(&objects);
@@ -106,11 +106,11 @@ fn undeclared(objects: &[Object]) -> u16 {
     });
     let rules = policies.flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
     let ports = rules.flat_map(|rule| rule.ports.iter().flatten());
-    let port = ports.filter_map(|port| match port.port {
+    let mut middles = ports.filter_map(|port| match port.port {
         PortMatch::Range(first, last) if last < u16::MAX => Some(first + (last - first) / 2),
         _ => None,
     });
-    port.last().unwrap_or(4242)
+    middles.next_back().unwrap_or(4242)
 }
 
 #[track_caller]
