@@ -1,7 +1,7 @@
 //! What the datapath costs, as Markdown: CPU time per operation against no policy, conntrack only and
 //! nftables; and the time from a changed object to a kernel that judges by it. Needs root.
 //!
-//! `datapath-report [--quick] [ROUNDS]`: 11 rounds unless told otherwise.
+//! `datapath-report [--quick] [ROUNDS]`: 9 rounds unless told otherwise.
 
 mod compare;
 mod cpu;
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let rounds = match arguments.first() {
         Some(text) => text.parse().with_context(|| format!("not a number of rounds: {text}"))?,
         None if quick => 1,
-        None => 11,
+        None => 9,
     };
     net::isolate()?;
     let all_local = Tenants { namespaces: 1000, pods: 10, policies: 10_000, nodes: 1 };
