@@ -102,7 +102,8 @@ pub(crate) struct SubjectSet {
 
 #[derive(Debug, Default)]
 pub(crate) struct ProgramTable {
-    pub states: FxHashMap<ProgramId, ProgramState>,
+    /// Boxed: the threads that build them also take the memory for them.
+    pub states: FxHashMap<ProgramId, Box<ProgramState>>,
     pub by_key: FxHashMap<Arc<ProgramKey>, ProgramId>,
     /// Programs by the port names that their egress rules ask for.
     pub by_name: FxHashMap<(NameId, u8), Vec<ProgramId>>,

@@ -37,6 +37,8 @@ pub(crate) struct ProgramState {
     /// Sets of subjects that use it.
     pub refs: u32,
     pub isolation: DeciderId,
+    /// The policies of the key, in its order.
+    isolating: Arc<[Arc<CompiledPolicy>]>,
     pub program: Program,
     plan: Plan,
     pool: Pool,
@@ -114,6 +116,7 @@ impl ProgramState {
         let plan = Plan::new(&key, facts);
         let isolation =
             fingerprint::isolation(key.direction, key.policies.iter().map(|ix| &facts.policy(*ix).object));
+        let isolating = key.policies.iter().filter_map(|ix| facts.policies[*ix as usize].clone()).collect();
         let maker = RowMaker { key: &key, plan: &plan, isolation, facts };
         let default_any = maker.row(&plan.any, &[]);
         let default_pod =
@@ -123,7 +126,7 @@ impl ProgramState {
         for (class, rules) in plan.matches(facts) {
             maker.add_row(&mut program, &mut pool, class, &rules);
         }
-        ProgramState { refs: 0, isolation, program, plan, pool, key }
+        ProgramState { refs: 0, isolation, isolating, program, plan, pool, key }
     }
 
     /// Adds the row of a class made after the program; `false` when the default row serves it.
@@ -304,7 +307,7 @@ struct Known {
 #[derive(Debug)]
 enum What {
     Rule(Arc<CompiledPolicy>, Direction, u32),
-    Isolation(Direction, Box<[Arc<CompiledPolicy>]>),
+    Isolation(Direction, Arc<[Arc<CompiledPolicy>]>),
 }
 
 impl Deciders {
@@ -332,9 +335,8 @@ impl Deciders {
         }
     }
 
-    pub fn add_program(&mut self, program: &ProgramState, policies: &[Option<Arc<CompiledPolicy>>]) {
-        let isolating = program.key.policies.iter().filter_map(|ix| policies[*ix as usize].clone());
-        self.add(program.isolation, What::Isolation(program.key.direction, isolating.collect()));
+    pub fn add_program(&mut self, program: &ProgramState) {
+        self.add(program.isolation, What::Isolation(program.key.direction, program.isolating.clone()));
     }
 
     pub fn remove_program(&mut self, program: &ProgramState) {

@@ -196,11 +196,11 @@ impl Cluster {
         }
         let facts = self.facts();
         let build = |(id, key, uses): (ProgramId, Arc<ProgramKey>, u32)| {
-            let mut state = ProgramState::build(key, facts);
+            let mut state = Box::new(ProgramState::build(key, facts));
             state.refs = uses;
             (id, state)
         };
-        let built: Vec<(ProgramId, ProgramState)> = if keys.len() < PARALLEL {
+        let built: Vec<(ProgramId, Box<ProgramState>)> = if keys.len() < PARALLEL {
             keys.into_iter().map(build).collect()
         } else {
             keys.into_par_iter().map(build).collect()
@@ -213,7 +213,7 @@ impl Cluster {
             for name in state.names() {
                 self.programs.by_name.entry(*name).or_default().push(id);
             }
-            self.deciders.add_program(&state, &self.policies.slots);
+            self.deciders.add_program(&state);
             self.programs.states.insert(id, state);
             delta.programs.push(id);
         }
