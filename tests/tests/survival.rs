@@ -189,12 +189,12 @@ fn a_pod_that_gets_the_address_of_another_inherits_nothing() {
             let (name, gone) = if round % 2 == 0 { ("new", "old") } else { ("old", "new") };
             // Time to be reached: whoever is there says who it is.
             std::thread::sleep(Duration::from_millis(100));
+            lab.remove("changing.yaml");
+            let is_there = |name: &str| lab.plan().pods.iter().any(|pod| pod.name == name);
+            wait_until(&format!("{gone} is gone"), || !is_there(gone));
             let changed = Instant::now();
             lab.write("changing.yaml", &pod(name, &format!("app: {name}"), 2));
-            wait_until(&format!("{name} replaces {gone}"), || {
-                let plan = lab.plan();
-                plan.pods.iter().any(|pod| pod.name == name) && !plan.pods.iter().any(|pod| pod.name == gone)
-            });
+            wait_until(&format!("{name} is there"), || is_there(name));
             let now = lab.pod(&format!("shop/{name}"));
             assert_eq!(now.ips, addresses, "the address changes hands, or this shows nothing");
             send_from(&now.netns, name, server);

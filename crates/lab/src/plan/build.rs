@@ -356,6 +356,13 @@ fn name_and_address(
             *kept = true;
         }
     }
+    // Policy moves to a new plan before the network does: an address whose pod is gone stays free until the
+    // next plan, or that pod would have its successor's rights while it is still there.
+    let stays: BTreeSet<u32> =
+        pods.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(pod, _)| pod.index).collect();
+    for gone in earlier.values().filter(|pod| !pod.host_network && !stays.contains(&pod.index)) {
+        pool.withhold(&gone.ips);
+    }
     let mut next = 0;
     for (pod, kept) in pods.iter_mut().zip(kept) {
         if !kept {

@@ -41,6 +41,14 @@ impl PodPool {
             && self.taken.insert((block, host))
     }
 
+    /// Gives an address of an earlier plan to nobody.
+    pub fn withhold(&mut self, ips: &[IpAddr]) {
+        if let Some(IpAddr::V4(v4)) = ips.first() {
+            let [_, _, block, host] = v4.octets();
+            self.taken.insert((block, host));
+        }
+    }
+
     /// The lowest free addresses of a node. `None`: the pod network is full.
     pub fn take(&mut self, node: usize) -> Option<Vec<IpAddr>> {
         let looked_at = self.looked_at.entry(node).or_default();

@@ -133,6 +133,20 @@ fn a_pod_made_anew_under_its_name_is_another_pod() {
 }
 
 #[test]
+fn an_address_rests_for_one_plan_before_it_changes_hands() {
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name}, namespace: shop }}\n\
+             spec: {{ containers: [{{ name: c, image: i }}] }}\n"
+        )
+    };
+    let before = plan(&pod("a"), 1);
+    let swapped = replan(&pod("b"), 0, &before);
+    assert!(swapped.pods[0].ips.iter().all(|ip| !before.pods[0].ips.contains(ip)));
+    assert_eq!(replan(&pod("c"), 0, &swapped).pods[0].ips, before.pods[0].ips);
+}
+
+#[test]
 fn five_hundred_pods_fit_on_one_node() {
     let plan = plan(&deployment("web", 500), 1);
     let distinct: std::collections::BTreeSet<_> = plan.pods.iter().flat_map(|pod| &pod.ips).collect();
