@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use podgate_flow::{Decision, FlowRecord, Reason};
+use podgate_flow::{Decision, FlowRecord, FlowVerdict, Reason};
 use podgate_lab::enforce::Reply;
 use podgate_lab::netns;
 use podgate_policy::Verdict;
@@ -189,7 +189,7 @@ fn check(world: &World, connection: &Connection, answered: bool, flow: &FlowReco
     let (egress, ingress) = world.answer(&question(connection));
     let is_allowed = egress.allowed && ingress.allowed;
     assert_eq!(answered, is_allowed, "{connection:?}: {egress:?}, {ingress:?}");
-    assert_eq!(flow.verdict == Verdict::Allowed, is_allowed, "{connection:?}: {flow:?}");
+    assert_eq!(flow.verdict == FlowVerdict::Allowed, is_allowed, "{connection:?}: {flow:?}");
     assert!(!flow.cut && flow.suppressed == 0, "{flow:?}");
     same(&egress, flow.egress.as_ref(), flow);
     // Where the source's own policies deny, nobody else is asked.
@@ -281,5 +281,5 @@ fn a_flood_of_denials_is_reported_or_counted_to_the_last() {
     );
     assert!(suppressed > 0, "a flood of like packets is not worth an event each");
     wait_until("every event is a flow", || watch.flows().len() as u64 == events);
-    assert!(watch.flows().iter().all(|flow| flow.verdict == Verdict::Denied));
+    assert!(watch.flows().iter().all(|flow| flow.verdict == FlowVerdict::Denied));
 }

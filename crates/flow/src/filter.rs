@@ -1,8 +1,6 @@
 //! Which records a reader wants.
 
-use podgate_policy::Verdict;
-
-use crate::{FlowRecord, Party};
+use crate::{FlowRecord, FlowVerdict, Party};
 
 /// A choice of records; empty: all of them.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +15,7 @@ pub struct Filter {
 impl Filter {
     /// Whether the record is wanted.
     pub fn accepts(&self, record: &FlowRecord) -> bool {
-        if self.denied && record.verdict == Verdict::Allowed {
+        if self.denied && record.verdict != FlowVerdict::Denied {
             return false;
         }
         self.pods.is_empty()

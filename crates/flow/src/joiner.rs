@@ -10,11 +10,11 @@ use podgate_policy::Verdict;
 use rustc_hash::FxHashMap;
 
 use crate::observation::{ConnectionKey, Half};
-use crate::record::{Decision, FlowRecord, protocol_name};
+use crate::record::{Decision, FlowRecord, FlowVerdict, protocol_name};
 use crate::{Names, Observation, Timestamp};
 
 /// How long a half waits for the other one. Every node's events are read every 10 ms, so the other half is
-/// normally there in 20; a half whose other end is lost is shown alone after this time.
+/// normally there in 20; a half whose other end is lost is shown alone after this time, with an unknown verdict.
 pub const JOIN_WAIT: Duration = Duration::from_millis(200);
 
 /// Joins the halves of connections. Bounded by the events of one [`JOIN_WAIT`].
@@ -134,7 +134,11 @@ fn record(seen: Observation, names: &Names) -> FlowRecord {
     FlowRecord {
         time: seen.time,
         node: seen.node.to_string(),
-        verdict: seen.verdict(),
+        verdict: match seen.verdict() {
+            Verdict::Denied => FlowVerdict::Denied,
+            Verdict::Allowed if is_whole(&seen, names) => FlowVerdict::Allowed,
+            Verdict::Allowed => FlowVerdict::Unknown,
+        },
         protocol: protocol_name(seen.protocol),
         source: names.endpoint(seen.from),
         destination: names.endpoint(seen.to),

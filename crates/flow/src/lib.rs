@@ -19,5 +19,7 @@ pub use filter::Filter;
 pub use joiner::{JOIN_WAIT, Joiner};
 pub use names::{Names, RETIRED_FOR};
 pub use observation::{Basis, Half, Observation};
-pub use record::{Decision, Endpoint, FlowRecord, OwnerName, Party, Reason, ServiceName, protocol_name};
+pub use record::{
+    Decision, Endpoint, FlowRecord, FlowVerdict, OwnerName, Party, Reason, ServiceName, protocol_name,
+};
 pub use time::Timestamp;

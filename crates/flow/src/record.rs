@@ -15,8 +15,8 @@ pub struct FlowRecord {
     pub time: Timestamp,
     /// The node that reported it; the one that denied it, when one did.
     pub node: String,
-    /// Denied as soon as one direction denies.
-    pub verdict: Verdict,
+    /// Denied as soon as one direction denies, allowed when all that have a say allow.
+    pub verdict: FlowVerdict,
     /// `TCP`, `UDP`, `SCTP`, `ICMP`, `ICMPv6`, or the IANA number as text.
     pub protocol: String,
     /// Who opened the connection.
@@ -29,7 +29,7 @@ pub struct FlowRecord {
     /// The source's policies; absent where the source has none to ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Decision>,
-    /// The destination's policies; absent where it has none, or was never reached.
+    /// The destination's policies; absent where it has none, was never reached, or was not heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Decision>,
     /// An established connection that a policy change cut.
@@ -38,6 +38,19 @@ pub struct FlowRecord {
     /// Like events that the kernel counted rather than reported since the last one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suppressed: u64,
+}
+
+/// The verdict on a connection, as far as it was heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowVerdict {
+    /// The connection was let through at both ends.
+    Allowed,
+    /// It was dropped.
+    Denied,
+    /// One end let it through, and the other end's node said nothing of it: the packet was lost on its way,
+    /// or the report was. In a flood of denials reports are counted rather than sent.
+    Unknown,
 }
 
 /// One end of a connection.

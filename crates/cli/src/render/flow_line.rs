@@ -1,7 +1,7 @@
 //! Flows and notices as lines for people.
 
 use anstyle::Style;
-use podgate_flow::{Decision, Endpoint, FlowRecord, Party};
+use podgate_flow::{Decision, Endpoint, FlowRecord, FlowVerdict, Party};
 use podgate_lab::enforce::{Lost, LostBy, Notice, NoticeEvent};
 use podgate_policy::Verdict;
 
@@ -24,15 +24,19 @@ impl Columns {
         self.from = self.from.max(from.chars().count()).min(WIDEST);
         self.to = self.to.max(to.chars().count()).min(WIDEST);
         let (style, verdict) = match (record.verdict, record.cut) {
-            (Verdict::Allowed, _) => (GOOD, "allowed"),
-            (Verdict::Denied, false) => (BAD, "DENIED "),
-            (Verdict::Denied, true) => (BAD, "CUT    "),
+            (FlowVerdict::Allowed, _) => (GOOD, "allowed"),
+            (FlowVerdict::Denied, false) => (BAD, "DENIED "),
+            (FlowVerdict::Denied, true) => (BAD, "CUT    "),
+            (FlowVerdict::Unknown, _) => (WARN, "unknown"),
         };
         let mut why = Vec::new();
         for (direction, decision) in [("egress", &record.egress), ("ingress", &record.ingress)] {
             if let Some(decision) = decision {
                 why.push(reason(direction, decision));
             }
+        }
+        if record.verdict == FlowVerdict::Unknown {
+            why.push(format!("{WARN}the other end was not heard of{WARN:#}"));
         }
         let mut line = format!(
             "{FAINT}{}{FAINT:#} {style}{verdict}{style:#} {from:fw$} -> {to:tw$}  {}",
@@ -104,7 +108,7 @@ mod tests {
     use crate::render::fixture::{isolated, open, rule};
     use podgate_flow::{ServiceName, Timestamp};
 
-    fn record(pod: &str, verdict: Verdict, ingress: Decision) -> FlowRecord {
+    fn record(pod: &str, verdict: FlowVerdict, ingress: Decision) -> FlowRecord {
         let party =
             |pod: &str| Party::Pod { namespace: "shop".into(), pod: pod.into(), owner: None, node: None };
         FlowRecord {
@@ -129,13 +133,14 @@ mod tests {
     #[test]
     fn lines_say_who_where_and_why_in_columns() {
         let mut columns = Columns::default();
-        let mut denied = record("a-long-name-0", Verdict::Denied, isolated());
+        let mut denied = record("a-long-name-0", FlowVerdict::Denied, isolated());
         denied.suppressed = 3;
         denied.service = Some(ServiceName { namespace: "shop".into(), name: "web".into(), port: 8080 });
         let lines = [
             columns.flow(&denied),
-            columns.flow(&record("b-0", Verdict::Allowed, rule())),
-            columns.flow(&FlowRecord { cut: true, ..record("b-0", Verdict::Denied, isolated()) }),
+            columns.flow(&record("b-0", FlowVerdict::Allowed, rule())),
+            columns.flow(&FlowRecord { cut: true, ..record("b-0", FlowVerdict::Denied, isolated()) }),
+            columns.flow(&FlowRecord { ingress: None, ..record("b-0", FlowVerdict::Unknown, open()) }),
         ];
         assert_eq!(
             lines.map(|line| plain(&line)),
@@ -146,13 +151,15 @@ mod tests {
                  shop/allow-web ingress[0]",
                 "10:20:30.123 CUT     shop/b-0           -> shop/web-0 80/TCP  egress not isolated; ingress \
                  isolated by shop/allow-web, shop/default-deny",
+                "10:20:30.123 unknown shop/b-0           -> shop/web-0 80/TCP  egress not isolated; the other \
+                 end was not heard of",
             ]
         );
     }
 
     #[test]
     fn the_outside_is_shown_by_address_and_echoes_without_port() {
-        let mut flow = record("b-0", Verdict::Allowed, open());
+        let mut flow = record("b-0", FlowVerdict::Allowed, open());
         flow.source.party = Party::Outside { name: None };
         flow.destination.port = 0;
         flow.protocol = "ICMP".into();

@@ -145,7 +145,7 @@ fn the_direction_that_denied_and_now_allows_is_shown() {
             (50, seen("node-1", WEB, DB, allowed(), None)),
             (100, seen("node-2", WEB, DB, None, allowed())),
         ],
-        &["0 Denied at node-2: - denied", "300 Allowed at node-2: - allowed"],
+        &["0 Denied at node-2: - denied", "300 Unknown at node-2: - allowed"],
     );
 }
 
@@ -159,7 +159,7 @@ fn every_denied_attempt_is_shown() {
 
 #[test]
 fn a_half_without_its_other_end_is_shown_after_the_wait() {
-    check(&[(0, seen("node-1", WEB, DB, allowed(), None))], &["200 Allowed at node-1: allowed -"]);
+    check(&[(0, seen("node-1", WEB, DB, allowed(), None))], &["200 Unknown at node-1: allowed -"]);
 }
 
 #[test]
