@@ -13,6 +13,7 @@ use crate::blocks::Blocks;
 use crate::classes::Classes;
 use crate::fingerprint;
 use crate::namespaces::Namespaces;
+use crate::parallel::map;
 use crate::pods::{PodIx, Pods};
 use crate::policies::{self, CompiledPolicy, Ids};
 use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PolicyIx, PredId, Predicates, SetId};
@@ -140,7 +141,10 @@ impl Cluster {
             }
             Object::Node(node) => self.nodes.apply(node),
             Object::Pod(pod) => self.apply_pod(pod),
-            Object::NetworkPolicy(policy) => self.sides().1.apply(policy),
+            Object::NetworkPolicy(policy) => {
+                let version = fingerprint::version(&policy);
+                self.sides().1.apply(policy, version);
+            }
             Object::Service(_) | Object::Workload(_) => {}
         }
     }
@@ -163,11 +167,12 @@ impl Cluster {
     /// Applies many objects, in order: what [`Cluster::apply`] does for each, with pods and policies on
     /// two threads.
     pub fn apply_all(&mut self, objects: Vec<Object>) {
-        let mut pods = Vec::new();
-        let mut policies = Vec::new();
+        let count = |wanted: fn(&Object) -> bool| objects.iter().filter(|object| wanted(object)).count();
+        let mut pods = Vec::with_capacity(count(|object| matches!(object, Object::Pod(_))));
+        let mut policies = Vec::with_capacity(count(|object| matches!(object, Object::NetworkPolicy(_))));
         for object in objects {
             match object {
-                Object::Pod(pod) => pods.push((self.namespaces.mention(&pod.meta.namespace), pod)),
+                Object::Pod(pod) => pods.push(pod),
                 Object::NetworkPolicy(policy) => policies.push(policy),
                 other => self.apply(other),
             }
@@ -177,14 +182,23 @@ impl Cluster {
         // Most policies ask for their subjects and for one group of peers.
         self.predicates.reserve(policies.len() * 2);
         self.deciders.reserve(policies.len() * 2);
+        let known = map(&pods, |pod| self.namespaces.find(&pod.meta.namespace));
+        let namespaces: Vec<NsId> = known
+            .into_iter()
+            .zip(&pods)
+            .map(|(known, pod)| known.unwrap_or_else(|| self.namespaces.mention(&pod.meta.namespace)))
+            .collect();
+        let versions = map(&policies, fingerprint::version);
         let (mut pod_side, mut policy_side) = self.sides();
         let (placed, ()) = rayon::join(
             || {
-                pods.into_iter()
-                    .filter_map(|(namespace, pod)| pod_side.apply(namespace, pod))
-                    .collect::<Vec<_>>()
+                let pods = namespaces.into_iter().zip(pods);
+                pods.filter_map(|(namespace, pod)| pod_side.apply(namespace, pod)).collect::<Vec<_>>()
             },
-            || policies.into_iter().for_each(|policy| policy_side.apply(policy)),
+            || {
+                let policies = policies.into_iter().zip(versions);
+                policies.for_each(|(policy, version)| policy_side.apply(policy, version));
+            },
         );
         for (namespace, ix) in placed {
             self.place_pod(namespace, ix);
@@ -342,10 +356,12 @@ struct PolicySide<'a> {
 }
 
 impl PolicySide<'_> {
-    fn apply(&mut self, policy: NetworkPolicy) {
-        let old = self.policies.find(&policy.meta.namespace, &policy.meta.name);
+    /// Adds or replaces a policy; `version` is its fingerprint.
+    fn apply(&mut self, policy: NetworkPolicy, version: u64) {
+        let name = self.policies.hash(&policy.meta.namespace, &policy.meta.name);
+        let old = self.policies.find(name, &policy.meta.namespace, &policy.meta.name);
         if let Some(ix) = old
-            && self.policies.get(ix).version == fingerprint::version(&policy)
+            && self.policies.get(ix).version == version
         {
             self.update_text(ix, policy);
             return;
@@ -353,7 +369,7 @@ impl PolicySide<'_> {
         let namespace = self.namespaces.mention(&policy.meta.namespace);
         self.namespaces.get_mut(namespace).policies += 1;
         // The new version first: what both use stays in use.
-        let policy = Arc::new(policies::compile(policy, namespace, self));
+        let policy = Arc::new(policies::compile(policy, version, namespace, self));
         self.deciders.add_policy(&policy);
         for direction in [Direction::Egress, Direction::Ingress] {
             for rule in policy.rules(direction).unwrap_or_default() {
@@ -361,7 +377,7 @@ impl PolicySide<'_> {
             }
         }
         let subject = policy.subject;
-        let ix = self.policies.insert(policy);
+        let ix = self.policies.insert(policy, name, old);
         self.predicates.get_mut(subject).policies.push(ix);
         self.policies.changed_subjects.insert(subject);
         if let Some(old) = old {
@@ -459,17 +475,25 @@ impl Policies {
         self.slots[ix as usize].as_ref().expect("a policy in use")
     }
 
-    fn find(&self, namespace: &str, name: &str) -> Option<PolicyIx> {
-        self.by_name
-            .find(self.hasher.hash_one((namespace, name)), |ix| self.is(*ix, namespace, name))
-            .copied()
+    fn hash(&self, namespace: &str, name: &str) -> u64 {
+        self.hasher.hash_one((namespace, name))
+    }
+
+    fn find(&self, hash: u64, namespace: &str, name: &str) -> Option<PolicyIx> {
+        self.by_name.find(hash, |ix| self.is(*ix, namespace, name)).copied()
     }
 
     fn unname(&mut self, namespace: &str, name: &str) -> Option<PolicyIx> {
-        let ix = self.find(namespace, name)?;
-        let hash = self.hasher.hash_one((namespace, name));
-        self.by_name.find_entry(hash, |found| *found == ix).ok()?.remove();
+        let hash = self.hash(namespace, name);
+        let ix = self.find(hash, namespace, name)?;
+        self.forget_name(hash, ix);
         Some(ix)
+    }
+
+    fn forget_name(&mut self, hash: u64, ix: PolicyIx) {
+        if let Ok(entry) = self.by_name.find_entry(hash, |found| *found == ix) {
+            entry.remove();
+        }
     }
 
     fn is(&self, ix: PolicyIx, namespace: &str, name: &str) -> bool {
@@ -477,14 +501,15 @@ impl Policies {
         meta.namespace == namespace && meta.name == name
     }
 
-    fn insert(&mut self, policy: Arc<CompiledPolicy>) -> PolicyIx {
+    /// Adds a policy under the hash of its name, in place of an older version.
+    fn insert(&mut self, policy: Arc<CompiledPolicy>, hash: u64, old: Option<PolicyIx>) -> PolicyIx {
         let ix = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             (self.slots.len() - 1) as PolicyIx
         });
-        let meta = &policy.object.meta;
-        self.unname(&meta.namespace, &meta.name);
-        let hash = self.hasher.hash_one((meta.namespace.as_str(), meta.name.as_str()));
+        if let Some(old) = old {
+            self.forget_name(hash, old);
+        }
         self.slots[ix as usize] = Some(policy);
         let Policies { by_name, slots, hasher, .. } = self;
         by_name.insert_unique(hash, ix, |ix| {

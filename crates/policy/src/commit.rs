@@ -16,6 +16,7 @@ use rustc_hash::FxHashSet;
 use crate::blocks::{BlockChanges, roots};
 use crate::classes::{ClassKey, Move};
 use crate::cluster::Cluster;
+use crate::parallel::map;
 use crate::pods::{AddressIx, PodIx, Told};
 use crate::predicates::{IS_POD, PredId, Question};
 use crate::tables::{ClassId, Delta, Identity};
@@ -26,9 +27,6 @@ enum Member {
     Address(AddressIx),
     Prefix(IpNet),
 }
-
-/// Below this many pods, threads cost more than they save.
-const PARALLEL: usize = 2_000;
 
 impl Cluster {
     /// Brings the tables up to date with all objects applied and deleted since the last commit, and
@@ -107,25 +105,25 @@ impl Cluster {
         blocks: &BlockChanges,
         delta: &mut Delta,
     ) -> Vec<ClassId> {
-        let mut moves: Vec<Move<Member>> = Vec::with_capacity(touched.len() + blocks.touched.len());
+        let mut moves: Vec<Move<Member>> = map(touched, |ix| {
+            let address = self.pods.address(*ix);
+            let key = address.owner.map(|owner| self.address_key(address.ip, owner));
+            Move { member: Member::Address(*ix), from: address.class, key: key.unwrap_or_default() }
+        });
+        moves.retain(|Move { member, key, .. }| {
+            let Member::Address(ix) = *member else { return true };
+            // Without an owner there is not even the answer that it is a pod's.
+            if key.is_empty()
+                && let Some(class) = self.pods.address_mut(ix).class.take()
+            {
+                self.classes.leave(class);
+            }
+            !key.is_empty()
+        });
         for net in &blocks.touched {
             let Some(prefix) = self.blocks.get(net) else { continue };
             let key = ClassKey::from_slice(&prefix.blocks);
             moves.push(Move { member: Member::Prefix(*net), from: prefix.class, key });
-        }
-        for ix in touched {
-            let address = self.pods.address(*ix);
-            match address.owner {
-                Some(owner) => {
-                    let key = self.address_key(address.ip, owner);
-                    moves.push(Move { member: Member::Address(*ix), from: address.class, key });
-                }
-                None => {
-                    if let Some(class) = self.pods.address_mut(*ix).class.take() {
-                        self.classes.leave(class);
-                    }
-                }
-            }
         }
         let Cluster { classes, predicates, pods, blocks, .. } = self;
         classes.assign(moves, predicates, |member, class| match member {
@@ -180,21 +178,20 @@ impl Cluster {
     }
 
     fn tell_addresses(&mut self, touched: &[AddressIx], delta: &mut Delta) {
-        for ix in touched {
+        let all = map(touched, |ix| {
             let address = self.pods.address(*ix);
-            let told = match (address.owner, address.class) {
-                (Some(owner), Some(class)) => {
-                    let state = self.pods.get(owner);
-                    let set = state.set.map(|(set, _)| self.sets.get(set));
-                    Some(Told {
-                        class,
-                        egress: set.and_then(|set| set.egress),
-                        ingress: set.and_then(|set| set.ingress),
-                        node: state.node.clone(),
-                    })
-                }
-                _ => None,
-            };
+            let (owner, class) = (self.pods.get(address.owner?), address.class?);
+            let set = owner.set.map(|(set, _)| self.sets.get(set));
+            Some(Told {
+                class,
+                egress: set.and_then(|set| set.egress),
+                ingress: set.and_then(|set| set.ingress),
+                node: owner.node.clone(),
+            })
+        });
+        delta.addresses.reserve(touched.len());
+        for (ix, told) in touched.iter().zip(all) {
+            let address = self.pods.address(*ix);
             if told != address.told {
                 delta.addresses.push((address.ip, told.as_ref().map(Told::identity)));
             }

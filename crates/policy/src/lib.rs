@@ -20,6 +20,7 @@ mod fingerprint;
 mod labels;
 mod namespaces;
 mod paint;
+mod parallel;
 mod pods;
 mod policies;
 mod predicates;

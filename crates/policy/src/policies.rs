@@ -90,13 +90,17 @@ fn policy_ref(object: &NetworkPolicy) -> PolicyRef {
     }
 }
 
-/// Compiles a policy of the namespace, taking predicates into use.
-pub(crate) fn compile(object: NetworkPolicy, namespace: NsId, ids: &mut impl Ids) -> CompiledPolicy {
+/// Compiles a policy of the namespace, taking predicates into use; `version` is its fingerprint.
+pub(crate) fn compile(
+    object: NetworkPolicy,
+    version: u64,
+    namespace: NsId,
+    ids: &mut impl Ids,
+) -> CompiledPolicy {
     // A subject selector that can't be read isolates the whole namespace: fail closed.
     let subject =
         if object.pod_selector.is_invalid() { LabelSelector::default() } else { object.pod_selector.clone() };
     let subject = ids.predicates().hold(Question::Subject(Scope::Namespace(namespace), subject));
-    let version = fingerprint::version(&object);
     let mut compiler =
         Compiler { ids, namespace, version, held: PredIds::new(), held_namespaces: SmallVec::new() };
     let ingress = object.ingress_in_force.then(|| compiler.rules(Direction::Ingress, &object.ingress));

@@ -1,11 +1,10 @@
 //! Asking pods the questions that changed, and forgetting those that nobody asks any more.
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::PARALLEL;
 use crate::cluster::Cluster;
 use crate::namespaces::Namespaces;
+use crate::parallel::map;
 use crate::pods::{PodIx, PodState};
 use crate::predicates::{Ids, PredId, Predicates, Question, Scope};
 use crate::programs::NamedPorts;
@@ -98,11 +97,7 @@ impl Cluster {
         let Cluster { pods, predicates, namespaces, .. } = self;
         let (pods_ref, predicates, namespaces) = (&*pods, &*predicates, &*namespaces);
         let ask = |ix: &PodIx| answers(pods_ref.get(*ix), predicates, namespaces);
-        let all: Vec<Answers> = if dirty.len() < PARALLEL {
-            dirty.iter().map(ask).collect()
-        } else {
-            dirty.par_iter().map(ask).collect()
-        };
+        let all: Vec<Answers> = map(&dirty, ask);
         let mut regroup = Vec::new();
         for (ix, answers) in dirty.into_iter().zip(all) {
             let named = self.named_ports(ix, Direction::Egress);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
-use super::PARALLEL;
 use crate::cluster::Cluster;
+use crate::parallel::{PARALLEL, map};
 use crate::pods::PodIx;
 use crate::predicates::{Ids, PolicyIx, SetId};
 use crate::programs::{Facts, NamedPorts, ProgramKey, ProgramState};
@@ -48,19 +48,19 @@ impl Cluster {
         }
         affected.sort_unstable();
         affected.dedup();
-        for set in affected {
-            if self.sets.slots[set as usize].is_some() {
-                self.choose_programs(set, &mut fresh);
-            }
+        affected.retain(|set| self.sets.slots[*set as usize].is_some());
+        let keys = map(&affected, |set| self.program_keys(*set));
+        for (set, keys) in affected.into_iter().zip(keys) {
+            self.choose_programs(set, keys, &mut fresh);
         }
         fresh
     }
 
-    /// Finds or makes the two programs of a set.
-    fn choose_programs(&mut self, set: SetId, fresh: &mut Vec<(ProgramId, Arc<ProgramKey>)>) {
-        let (subjects, named) = (self.sets.get(set).subjects.clone(), self.sets.get(set).named.clone());
+    /// What the two programs of a set are made of: egress, ingress; `None` where nothing isolates.
+    fn program_keys(&self, set: SetId) -> [Option<ProgramKey>; 2] {
+        let set = self.sets.get(set);
         let mut policies: Ids = Ids::new();
-        for subject in &subjects {
+        for subject in &set.subjects {
             policies.extend_from_slice(&self.predicates.get(*subject).policies);
         }
         let order = |ix: &PolicyIx| {
@@ -68,7 +68,7 @@ impl Cluster {
             (meta.namespace.as_str(), meta.name.as_str())
         };
         policies.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
-        let mut chosen = [Direction::Egress, Direction::Ingress].map(|direction| {
+        [Direction::Egress, Direction::Ingress].map(|direction| {
             let isolating: Ids = policies
                 .iter()
                 .copied()
@@ -79,12 +79,20 @@ impl Cluster {
             }
             let named = match direction {
                 Direction::Egress => [].into(),
-                Direction::Ingress => self.named_of(&isolating, &named),
+                Direction::Ingress => self.named_of(&isolating, &set.named),
             };
             Some(ProgramKey { direction, policies: isolating, named })
-        });
-        let programs = [0, 1].map(|i| chosen[i].take().map(|key| self.use_program(key, fresh)));
-        let [egress, ingress] = programs;
+        })
+    }
+
+    /// Finds or makes the two programs of a set.
+    fn choose_programs(
+        &mut self,
+        set: SetId,
+        keys: [Option<ProgramKey>; 2],
+        fresh: &mut Vec<(ProgramId, Arc<ProgramKey>)>,
+    ) {
+        let [egress, ingress] = keys.map(|key| key.map(|key| self.use_program(key, fresh)));
         let state = self.sets.get_mut(set);
         let old = [state.egress, state.ingress];
         (state.egress, state.ingress) = (egress, ingress);
@@ -206,6 +214,7 @@ impl Cluster {
             keys.into_par_iter().map(build).collect()
         };
         self.programs.states.reserve(built.len());
+        self.deciders.reserve(built.len());
         for (id, state) in built {
             for predicate in state.predicates() {
                 self.predicates.get_mut(predicate).programs.push(id);
