@@ -159,7 +159,7 @@ impl BpfDatapath {
     /// [`Datapath::publish_full`]: that attaches what is new and ends what is old.
     ///
     /// # Errors
-    /// When the kernel or the options don't allow it; [`probe`] tells more about the kernel.
+    /// When the kernel or the options don't allow it; [`probe()`] tells more about the kernel.
     pub fn open(options: BpfOptions) -> Result<Self, Error> {
         options.capacity.check()?;
         for v4 in [true, false] {
