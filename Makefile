@@ -1,9 +1,10 @@
 # podgate: see README.md. Root is asked for only where the kernel needs it.
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
-SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo "sudo -E env PATH=$$PATH")
+# Variables that make exports don't reach its own shell calls everywhere.
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo "sudo -E env PATH=$(PATH)")
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr a-z- A-Z_)
+HOST := $(shell PATH=$(PATH) rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr a-z- A-Z_)
 
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
