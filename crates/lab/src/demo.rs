@@ -134,13 +134,11 @@ impl Demo {
     /// Writes the shop's manifests to `dir` and brings them up without policies. `exe` is the podgate binary.
     ///
     /// # Errors
-    /// As [`up::up`], and when `dir` can't be written.
+    /// As [`up::up`], and when `dir` can't be written or holds files that are not the demo's.
     pub fn start(lab: Lab, dir: &Path, exe: &Path) -> Result<(Demo, up::Report)> {
         up::require_root()?;
         up::down(&lab)?;
-        if dir.exists() {
-            fs::remove_dir_all(dir).map_err(|e| Error::io(format!("empty {}", dir.display()), e))?;
-        }
+        prepare(dir)?;
         let demo = Demo { lab, dir: dir.to_owned() };
         for (file, text) in APP {
             demo.write(file, text)?;
@@ -151,6 +149,14 @@ impl Demo {
         let loaded = up::load(&spec);
         let report = up::up(&demo.lab, &spec, &loaded.objects, exe)?;
         Ok((demo, report))
+    }
+
+    /// Removes the demo's manifests.
+    ///
+    /// # Errors
+    /// When the directory can't be removed.
+    pub fn remove_dir(&self) -> Result<()> {
+        fs::remove_dir_all(&self.dir).map_err(|e| Error::io(format!("remove {}", self.dir.display()), e))
     }
 
     /// The lab that the demo runs in.
@@ -212,6 +218,24 @@ impl Demo {
         }
         fs::write(&path, text).map_err(failed)
     }
+}
+
+/// Says that a directory is the demo's, to be emptied and removed as it likes.
+const MARKER: &str = ".podgate-demo";
+
+/// Makes `dir` an empty directory of the demo's. What somebody else put there is not touched.
+fn prepare(dir: &Path) -> Result<()> {
+    let failed = |what: &str, e| Error::io(format!("{what} {}", dir.display()), e);
+    if dir.join(MARKER).exists() {
+        fs::remove_dir_all(dir).map_err(|e| failed("empty", e))?;
+    } else if dir.exists() && fs::read_dir(dir).map_err(|e| failed("read", e))?.next().is_some() {
+        return Err(Error::message(format!(
+            "{} holds files that are not the demo's: name an empty or a new directory with --dir",
+            dir.display()
+        )));
+    }
+    fs::create_dir_all(dir).map_err(|e| failed("make", e))?;
+    fs::write(dir.join(MARKER), "").map_err(|e| failed("write to", e))
 }
 
 /// Who tries, from top to bottom.
@@ -343,4 +367,27 @@ fn place(report: &ProbeReport, cell: &Cell) -> Option<(usize, usize)> {
     })?;
     // A workload's own Service may lead a pod to itself, which policy doesn't see.
     (ROWS[row] != COLUMNS[column].name).then_some((row, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_of_the_demo_are_emptied() {
+        let dir = std::env::temp_dir().join(format!("podgate-demo-{}", std::process::id()));
+        let precious = dir.join("precious");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(&precious, "").unwrap();
+        let refused = prepare(&dir).unwrap_err().to_string();
+        let kept = precious.exists();
+        fs::remove_file(&precious).unwrap();
+        let empty = prepare(&dir);
+        fs::write(dir.join("old.yaml"), "").unwrap();
+        let again = prepare(&dir);
+        let emptied = !dir.join("old.yaml").exists();
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(kept && refused.contains("not the demo's"), "{refused}");
+        assert!(empty.is_ok() && again.is_ok() && emptied);
+    }
 }

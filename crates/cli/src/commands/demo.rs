@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Wait for the Enter key after each step.
     #[arg(long)]
     pause: bool,
-    /// Where to put the shop's manifests; replaced when it exists.
+    /// Where to put the shop's manifests: a new or empty directory, or one that an earlier demo made.
     #[arg(long, default_value = "/run/podgate/demo")]
     dir: PathBuf,
 }
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         invite(&demo);
     } else {
         podgate_lab::up::down(&lab)?;
-        let _ = std::fs::remove_dir_all(&arguments.dir);
+        demo.remove_dir()?;
         style::line(&format!("{FAINT}the demo's lab is down; `podgate demo --keep` leaves it up{FAINT:#}"));
     }
     walked
