@@ -11,9 +11,12 @@
 //! Absent on purpose: I/O beyond the readers, and any decision about traffic.
 
 mod cluster;
+mod cluster_policy;
+mod connectivity_test;
 mod cursor;
 mod decode;
 mod diagnostic;
+mod entry;
 mod files;
 mod json;
 mod load;
@@ -27,7 +30,13 @@ mod tree;
 mod workload;
 
 pub use cluster::{ExternalTrafficPolicy, Namespace, Node, Service, ServicePort, ServiceType, TargetPort};
+pub use cluster_policy::{
+    Action, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPortMatch, ClusterRule,
+    ClusterSubject, ClusterTier,
+};
+pub use connectivity_test::{ConnectivityCase, ConnectivityTest, Expect, Written};
 pub use diagnostic::{Diagnostic, Severity};
+pub use entry::{Backend, BackendPort, Gateway, Ingress, Listener, ParentRef, Route, RouteKind};
 pub use load::{Input, LoadOptions, Loaded, load, load_text, load_with};
 pub use meta::{Labels, Meta, NAMESPACE_NAME_LABEL, Object, ObjectKey, Source};
 pub use network_policy::{IpBlock, NetworkPolicy, Peer, PodPeer, PolicyPort, PortMatch, Protocol, Rule};

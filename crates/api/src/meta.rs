@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Namespace, NetworkPolicy, Node, Pod, Service, Workload};
+use crate::{
+    ClusterPolicy, ConnectivityTest, Gateway, Ingress, Namespace, NetworkPolicy, Node, Pod, Route, Service,
+    Workload,
+};
 
 /// Labels or annotations, sorted by key.
 pub type Labels = BTreeMap<String, String>;
@@ -87,6 +90,16 @@ pub enum Object {
     Workload(Workload),
     /// A `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy(NetworkPolicy),
+    /// A cluster-scoped policy of `policy.networking.k8s.io`.
+    ClusterPolicy(ClusterPolicy),
+    /// A `networking.k8s.io/v1` Ingress.
+    Ingress(Ingress),
+    /// A `gateway.networking.k8s.io` Gateway.
+    Gateway(Gateway),
+    /// A route of the Gateway API.
+    Route(Route),
+    /// A `podgate.dev/v1alpha1` ConnectivityTest.
+    ConnectivityTest(ConnectivityTest),
 }
 
 impl Object {
@@ -99,6 +112,11 @@ impl Object {
             Object::Service(o) => &o.meta,
             Object::Workload(o) => &o.meta,
             Object::NetworkPolicy(o) => &o.meta,
+            Object::ClusterPolicy(o) => &o.meta,
+            Object::Ingress(o) => &o.meta,
+            Object::Gateway(o) => &o.meta,
+            Object::Route(o) => &o.meta,
+            Object::ConnectivityTest(o) => &o.meta,
         }
     }
 
@@ -111,6 +129,11 @@ impl Object {
             Object::Service(_) => "Service",
             Object::Workload(w) => w.kind.as_str(),
             Object::NetworkPolicy(_) => "NetworkPolicy",
+            Object::ClusterPolicy(p) => p.kind.as_str(),
+            Object::Ingress(_) => "Ingress",
+            Object::Gateway(_) => "Gateway",
+            Object::Route(r) => r.kind.as_str(),
+            Object::ConnectivityTest(_) => "ConnectivityTest",
         };
         let meta = self.meta();
         ObjectKey { kind, namespace: meta.namespace.clone(), name: meta.name.clone() }

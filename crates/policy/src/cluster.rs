@@ -145,7 +145,7 @@ impl Cluster {
                 let version = fingerprint::version(&policy);
                 self.sides().1.apply(policy, version);
             }
-            Object::Service(_) | Object::Workload(_) => {}
+            _ => {}
         }
     }
 
