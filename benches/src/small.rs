@@ -195,7 +195,8 @@ impl Maker {
                     }
                 }
             },
-            Object::Service(_) | Object::Workload(_) => {}
+            // The others are never made here: policy has no use for them.
+            _ => {}
         }
     }
 

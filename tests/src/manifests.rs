@@ -6,7 +6,7 @@ use podgate_api::{
 };
 use serde_json::{Map, Value, json};
 
-/// A file name for an object, and its text. `None` for workloads, which the tests' generators never make.
+/// A file name for an object, and its text. `None` for kinds that the tests' generators never make.
 pub fn manifest(object: &Object) -> Option<(String, String)> {
     let key = object.key();
     let value = match object {
@@ -20,7 +20,7 @@ pub fn manifest(object: &Object) -> Option<(String, String)> {
         Object::Pod(pod) => with_pod(head(object, "v1"), pod),
         Object::Service(service) => with_service(head(object, "v1"), service),
         Object::NetworkPolicy(policy) => with_policy(head(object, "networking.k8s.io/v1"), policy),
-        Object::Workload(_) => return None,
+        _ => return None,
     };
     let name = format!("{}-{}-{}.json", key.kind.to_lowercase(), key.namespace, key.name);
     Some((name, format!("{value:#}\n")))

@@ -106,7 +106,7 @@ impl World {
             Object::NetworkPolicy(o) => {
                 self.policies.insert(key, o);
             }
-            Object::Service(_) | Object::Workload(_) => {}
+            _ => {}
         }
     }
 
