@@ -1,5 +1,6 @@
 //! The syntax of names, labels and networks, as API validation has it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -84,7 +85,25 @@ fn is_label_text(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
     pub net: IpNet,
-    pub unusual: Option<&'static str>,
+    pub unusual: Option<Unusual>,
+}
+
+/// Forms of a network that are read, but that not every API accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusual {
+    LeadingZeros,
+    Mapped,
+    HostBits,
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unusual::LeadingZeros => "octets with leading zeros",
+            Unusual::Mapped => "an IPv4 network written as IPv6",
+            Unusual::HostBits => "address bits beyond the prefix length",
+        })
+    }
 }
 
 /// Reads a CIDR; the error says what is wrong and what to write.
@@ -101,7 +120,7 @@ pub(crate) fn parse_cidr(text: &str) -> Result<Network, (&'static str, String)> 
     let ip = match address.parse::<IpAddr>() {
         Ok(ip) => ip,
         Err(_) => {
-            unusual = Some("octets with leading zeros");
+            unusual = Some(Unusual::LeadingZeros);
             without_leading_zeros(address).ok_or_else(|| ("this is no network", example()))?
         }
     };
@@ -117,10 +136,10 @@ pub(crate) fn parse_cidr(text: &str) -> Result<Network, (&'static str, String)> 
     let net = IpNet::new(ip, length).map_err(|_| ("this is no network", example()))?;
     let (net, mapped) = unmapped(net);
     if mapped {
-        unusual = Some("an IPv4 network written as IPv6");
+        unusual = Some(Unusual::Mapped);
     }
     if net.trunc() != net {
-        unusual = Some("address bits beyond the prefix length");
+        unusual.get_or_insert(Unusual::HostBits);
     }
     Ok(Network { net: net.trunc(), unusual })
 }

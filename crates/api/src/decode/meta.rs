@@ -32,7 +32,7 @@ pub(super) fn decode(root: &Cursor<'_>, kind: Kind, default_namespace: Option<&s
     meta.namespace = default_namespace.unwrap_or_default().to_owned();
     let found = root.mapping("metadata");
     if let Some(metadata) = &found {
-        if kind == Kind::NetworkPolicy {
+        if kind.is_policy() {
             metadata.unknown_fields(&FIELDS, Severity::Warning);
         }
         if let Some(namespace) = metadata.field("namespace") {
@@ -65,7 +65,7 @@ pub(super) fn decode(root: &Cursor<'_>, kind: Kind, default_namespace: Option<&s
             && let Some(prefix) = metadata.field("generateName")
         {
             prefix.error("only an API server can make a name from `generateName`", "write `metadata.name`");
-            if kind == Kind::NetworkPolicy {
+            if kind.is_policy() {
                 meta.name = format!("{}{}", prefix.raw(), root.node.line);
             }
             return (!meta.name.is_empty()).then_some(meta);
@@ -81,7 +81,7 @@ pub(super) fn decode(root: &Cursor<'_>, kind: Kind, default_namespace: Option<&s
             cursor.missing(Severity::Error, field, "the object has no name", "write `metadata.name`");
         }
         // Without its policy a pod would be open: a name of our own keeps it closed.
-        if kind != Kind::NetworkPolicy {
+        if !kind.is_policy() {
             return None;
         }
         meta.name = format!("unnamed-{}", root.node.line);

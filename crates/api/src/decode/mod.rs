@@ -1,6 +1,7 @@
 //! From a tree to objects: one file for each group of kinds.
 
 mod cluster;
+mod cluster_policy;
 mod meta;
 mod network_policy;
 mod pod;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::cursor::Cursor;
 use crate::tree::shorten;
-use crate::{Object, ObjectKey, Owner, Severity, WorkloadKind};
+use crate::{ClusterPolicyKind, Object, ObjectKey, Owner, Severity, WorkloadKind};
 
 /// What one text yields.
 #[derive(Debug, Default)]
@@ -32,19 +33,24 @@ pub(crate) enum Kind {
     Service,
     Workload(WorkloadKind),
     NetworkPolicy,
+    ClusterPolicy(ClusterPolicyKind),
 }
 
-/// Groups of Kubernetes itself: a kind of ours in another version of these is a mistake, while the same
+/// Groups whose kinds podgate knows: a kind of ours in another version of these is a mistake, while the same
 /// kind in any other group is somebody else's.
-const OWN_GROUPS: [&str; 5] = ["", "apps", "batch", "extensions", "networking.k8s.io"];
+const OWN_GROUPS: [&str; 6] =
+    ["", "apps", "batch", "extensions", "networking.k8s.io", "policy.networking.k8s.io"];
 
 impl Kind {
-    const ALL: [(&'static str, Kind); 12] = [
+    const ALL: [(&'static str, Kind); 15] = [
         ("Namespace", Kind::Namespace),
         ("Node", Kind::Node),
         ("Pod", Kind::Pod),
         ("Service", Kind::Service),
         ("NetworkPolicy", Kind::NetworkPolicy),
+        ("ClusterNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy)),
+        ("AdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy)),
+        ("BaselineAdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy)),
         ("Deployment", Kind::Workload(WorkloadKind::Deployment)),
         ("ReplicaSet", Kind::Workload(WorkloadKind::ReplicaSet)),
         ("StatefulSet", Kind::Workload(WorkloadKind::StatefulSet)),
@@ -54,15 +60,29 @@ impl Kind {
         ("ReplicationController", Kind::Workload(WorkloadKind::ReplicationController)),
     ];
 
-    /// The `apiVersion` that today's API servers serve.
-    fn api_version(self) -> &'static str {
+    /// The `apiVersion` that today's API servers serve, the newest first.
+    fn api_versions(self) -> &'static [&'static str] {
         match self {
-            Kind::NetworkPolicy => "networking.k8s.io/v1",
-            Kind::Workload(WorkloadKind::ReplicationController) => "v1",
-            Kind::Workload(WorkloadKind::Job | WorkloadKind::CronJob) => "batch/v1",
-            Kind::Workload(_) => "apps/v1",
-            _ => "v1",
+            Kind::NetworkPolicy => &["networking.k8s.io/v1"],
+            Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => {
+                &["policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"]
+            }
+            Kind::ClusterPolicy(_) => &["policy.networking.k8s.io/v1alpha1"],
+            Kind::Workload(WorkloadKind::ReplicationController) => &["v1"],
+            Kind::Workload(WorkloadKind::Job | WorkloadKind::CronJob) => &["batch/v1"],
+            Kind::Workload(_) => &["apps/v1"],
+            _ => &["v1"],
         }
+    }
+
+    /// Belongs to no namespace.
+    fn is_cluster_scoped(self) -> bool {
+        matches!(self, Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_))
+    }
+
+    /// A policy: to leave it out would open what it closes.
+    fn is_policy(self) -> bool {
+        matches!(self, Kind::NetworkPolicy | Kind::ClusterPolicy(_))
     }
 
     /// Versions that were served once, with the release that stopped.
@@ -136,24 +156,24 @@ pub(crate) fn document(
     {
         field.error(format!("there is no kind `{}`", shorten(&kind)), format!("did you mean `{name}`?"));
     }
-    let served = found.api_version();
+    let served = found.api_versions();
     let retired = found.served_until(&api_version);
-    if api_version != served
+    if !served.contains(&api_version.as_str())
         && let Some(field) = root.field("apiVersion")
     {
         match retired {
             Some(release) => field.warning(
                 format!("API servers since {release} do not serve {name} in `{api_version}`"),
-                format!("write `apiVersion: {served}`"),
+                format!("write `apiVersion: {}`", served[0]),
             ),
             None => field.error(
                 format!("there is no {name} in `{}`", shorten(&api_version)),
-                format!("write `apiVersion: {served}`"),
+                format!("write `apiVersion: {}`", served[0]),
             ),
         }
     }
-    let scoped = !matches!(found, Kind::Namespace | Kind::Node);
-    let Some(meta) = meta::decode(root, *found, scoped.then_some(default_namespace)) else { return };
+    let namespace = (!found.is_cluster_scoped()).then_some(default_namespace);
+    let Some(meta) = meta::decode(root, *found, namespace) else { return };
     let owner = meta::controller(root);
     let object = match *found {
         Kind::Namespace => Object::Namespace(cluster::namespace(root, meta)),
@@ -165,6 +185,9 @@ pub(crate) fn document(
             None => return,
         },
         Kind::NetworkPolicy => Object::NetworkPolicy(network_policy::network_policy(root, meta)),
+        Kind::ClusterPolicy(kind) => {
+            Object::ClusterPolicy(cluster_policy::cluster_policy(root, meta, kind, &api_version))
+        }
     };
     if let (Object::Workload(_), Some(owner)) = (&object, owner) {
         out.owners.push((object.key(), owner));

@@ -13,22 +13,23 @@ use crate::{
 
 use super::selector::selector;
 
+/// Which way a list of rules looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(super) enum Direction {
     Ingress,
     Egress,
 }
 
 impl Direction {
     /// The list of rules, and the field of a rule that holds its peers.
-    const fn fields(self) -> (&'static str, &'static str) {
+    pub(super) const fn fields(self) -> (&'static str, &'static str) {
         match self {
             Direction::Ingress => ("ingress", "from"),
             Direction::Egress => ("egress", "to"),
         }
     }
 
-    const fn other(self) -> Direction {
+    pub(super) const fn other(self) -> Direction {
         match self {
             Direction::Ingress => Direction::Egress,
             Direction::Egress => Direction::Ingress,
