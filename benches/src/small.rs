@@ -1,5 +1,8 @@
 //! Tiny clusters that provoke corner cases: few labels, so that selectors collide; blocks and holes
-//! around the pods' own addresses; ports at the edges; addresses that pods share or inherit.
+//! around the pods' own addresses; ports at the edges; addresses that pods share or inherit. Two clusters
+//! of three have cluster-scoped policies as well.
+
+mod cluster_policies;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,6 +19,7 @@ const NAMESPACES: [&str; 4] = ["a", "b", "c", "d"];
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const POD_KEYS: [&str; 3] = ["app", "tier", "kubernetes.io/metadata.name"];
 const NAMESPACE_KEYS: [&str; 3] = ["team", "app", NAMESPACE_NAME_LABEL];
+const NODE_KEYS: [&str; 2] = ["zone", "kubernetes.io/os"];
 const VALUES: [&str; 4] = ["x", "y", "", "a"];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "p"];
 const PORTS: [u16; 9] = [1, 2, 53, 80, 81, 82, 8080, 65534, 65535];
@@ -33,7 +37,7 @@ pub enum Event {
 
 /// A cluster of at most a dozen pods. Objects come in random order.
 pub fn random_small(seed: u64) -> Vec<Object> {
-    let mut maker = Maker::new(seed);
+    let mut maker = Maker::new(seed, has_cluster_policies(seed));
     let mut objects = Vec::new();
     for node in NODES {
         if maker.rng.percent(75) {
@@ -53,8 +57,19 @@ pub fn random_small(seed: u64) -> Vec<Object> {
         let namespace = maker.namespace_name();
         objects.push(Object::NetworkPolicy(maker.policy(namespace, &format!("policy-{i}"))));
     }
+    for _ in 0..if maker.cluster_policies { maker.rng.between(1, 5) } else { 0 } {
+        let policy = maker.cluster_policy();
+        if objects.iter().all(|object: &Object| object.key() != policy.key()) {
+            objects.push(policy);
+        }
+    }
     maker.rng.shuffle(&mut objects);
     objects
+}
+
+/// Two of three have.
+fn has_cluster_policies(seed: u64) -> bool {
+    !Rng::new(seed).percent(33)
 }
 
 /// The life of such a cluster: it begins with [`random_small`], then `count` changes of every kind,
@@ -62,7 +77,7 @@ pub fn random_small(seed: u64) -> Vec<Object> {
 pub fn random_events(seed: u64, count: usize) -> Vec<Event> {
     let mut objects = random_small(seed);
     let mut events: Vec<Event> = Vec::new();
-    let mut maker = Maker::new(seed ^ 0x5eed);
+    let mut maker = Maker::new(seed ^ 0x5eed, has_cluster_policies(seed));
     // Younger than everything that was there in the beginning.
     maker.clock = 1000;
     for object in &objects {
@@ -87,11 +102,12 @@ struct Maker {
     rng: Rng,
     clock: u32,
     line: u32,
+    cluster_policies: bool,
 }
 
 impl Maker {
-    fn new(seed: u64) -> Self {
-        Maker { rng: Rng::new(seed), clock: 0, line: 0 }
+    fn new(seed: u64, cluster_policies: bool) -> Self {
+        Maker { rng: Rng::new(seed), clock: 0, line: 0, cluster_policies }
     }
 
     // === changes ===
@@ -105,7 +121,7 @@ impl Maker {
             vec![Event::Apply(Box::new(object))]
         };
         let chosen = (!objects.is_empty()).then(|| self.rng.below(objects.len()));
-        match (self.rng.below(20), chosen) {
+        match (self.rng.below(if self.cluster_policies { 24 } else { 20 }), chosen) {
             (0..=3, _) => {
                 let (namespace, i) = (self.namespace_name(), self.rng.below(12));
                 let pod = self.pod(namespace, &format!("pod-{i}"));
@@ -148,6 +164,10 @@ impl Maker {
             (13, _) => {
                 let key = ObjectKey { kind: "Pod", namespace: "a".to_owned(), name: "never".to_owned() };
                 vec![Event::Delete(key)]
+            }
+            (20 | 21, _) => {
+                let policy = self.cluster_policy();
+                put(objects, policy)
             }
             (_, Some(at)) => {
                 let mut object = objects[at].clone();
@@ -195,6 +215,7 @@ impl Maker {
                     }
                 }
             },
+            Object::ClusterPolicy(policy) => self.edit_cluster_policy(policy),
             // The others are never made here: policy has no use for them.
             _ => {}
         }
@@ -240,8 +261,10 @@ impl Maker {
         Object::Namespace(Namespace { meta: self.meta("", name, labels) })
     }
 
+    /// A node's labels and addresses change in its life; no other node ever has an address of its own.
     fn node(&mut self, name: &str) -> Object {
         let number = NODES.iter().position(|n| *n == name).unwrap_or(0) as u8;
+        let labels = self.labels(&NODE_KEYS);
         let mut addresses: Vec<IpAddr> = vec![
             Ipv4Addr::new(172, 18, 0, number).into(),
             Ipv4Addr::new(10, 0, 1, number).into(),
@@ -249,7 +272,7 @@ impl Maker {
         ];
         self.rng.shuffle(&mut addresses);
         addresses.truncate(self.rng.between(1, 3));
-        Object::Node(Node { meta: self.meta("", name, Labels::new()), addresses, pod_cidrs: Vec::new() })
+        Object::Node(Node { meta: self.meta("", name, labels), addresses, pod_cidrs: Vec::new() })
     }
 
     fn pod(&mut self, namespace: &str, name: &str) -> Pod {
@@ -412,6 +435,26 @@ impl Maker {
         (IpNet::V4(cidr), except)
     }
 
+    /// A block around some nodes' addresses.
+    fn block_of_nodes(&mut self) -> IpNet {
+        let number = self.rng.below(4) as u8;
+        match self.rng.below(3) {
+            0 => {
+                let length = *self.rng.pick(&[16, 30, 31, 32]);
+                IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 18, 0, number), length).trunc())
+            }
+            1 => {
+                let length = *self.rng.pick(&[23, 24, 31, 32]);
+                IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 1, number), length).trunc())
+            }
+            _ => {
+                let length = *self.rng.pick(&[64, 127, 128]);
+                let address = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, number.into());
+                IpNet::V6(Ipv6Net::new_assert(address, length).trunc())
+            }
+        }
+    }
+
     fn block_v6(&mut self) -> (IpNet, Vec<IpNet>) {
         let net = |address: Ipv6Addr, length: u8| Ipv6Net::new(address, length).expect("at most 128").trunc();
         if self.rng.percent(5) {
@@ -467,6 +510,22 @@ mod tests {
     }
 
     #[test]
+    fn cluster_policies_are_in_two_clusters_of_three_and_stay_out_of_the_third() {
+        let is_one = |kind: &str| kind.ends_with("NetworkPolicy") && kind != "NetworkPolicy";
+        let mut with = 0;
+        for seed in 0..300 {
+            let at_first = random_small(seed).iter().any(|object| is_one(object.key().kind));
+            with += usize::from(at_first);
+            let later = random_events(seed, 60).iter().any(|event| match event {
+                Event::Apply(object) => is_one(object.key().kind),
+                _ => false,
+            });
+            assert_eq!(at_first, later, "seed {seed}");
+        }
+        assert!((170..230).contains(&with), "{with} of 300");
+    }
+
+    #[test]
     fn lives_use_every_kind_of_event_on_every_kind_of_object() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..50 {
@@ -478,6 +537,6 @@ mod tests {
                 });
             }
         }
-        assert_eq!(seen.len(), 9, "{seen:?}");
+        assert_eq!(seen.len(), 15, "{seen:?}");
     }
 }
