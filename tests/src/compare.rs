@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ipnet::IpNet;
-use podgate_api::{Object, Peer, PortMatch};
+use podgate_api::{
+    ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterTier, NetworkPolicy, Object, Peer, PortMatch,
+};
 use podgate_bench::Rng;
 use podgate_policy::{Cluster, Connection, Decision, Direction, Reason, Settings, Side, Tier, Verdict};
 
@@ -44,21 +46,8 @@ impl Interesting {
                     numbers.extend(pod.ports.iter().map(|port| port.port));
                 }
                 Object::Node(node) => addresses.extend(&node.addresses),
-                Object::NetworkPolicy(policy) => {
-                    for rule in policy.ingress.iter().chain(&policy.egress) {
-                        for port in rule.ports.iter().flatten() {
-                            if let PortMatch::Range(lo, hi) = port.port {
-                                numbers.extend([lo.saturating_sub(1), lo, hi, hi.saturating_add(1)]);
-                            }
-                        }
-                        for peer in rule.peers.iter().flatten() {
-                            if let Peer::IpBlock(block) = peer {
-                                edges(&block.cidr, &mut addresses);
-                                block.except.iter().for_each(|hole| edges(hole, &mut addresses));
-                            }
-                        }
-                    }
-                }
+                Object::NetworkPolicy(policy) => of_policy(policy, &mut addresses, &mut numbers),
+                Object::ClusterPolicy(policy) => of_cluster_policy(policy, &mut addresses, &mut numbers),
                 _ => {}
             }
         }
@@ -104,6 +93,41 @@ impl Interesting {
             Question { from, to, protocol, port }
         };
         (0..count).map(|_| one(rng)).collect()
+    }
+}
+
+fn of_policy(policy: &NetworkPolicy, addresses: &mut BTreeSet<IpAddr>, numbers: &mut BTreeSet<u16>) {
+    for rule in policy.ingress.iter().chain(&policy.egress) {
+        for port in rule.ports.iter().flatten() {
+            around(&port.port, numbers);
+        }
+        for peer in rule.peers.iter().flatten() {
+            if let Peer::IpBlock(block) = peer {
+                edges(&block.cidr, addresses);
+                block.except.iter().for_each(|hole| edges(hole, addresses));
+            }
+        }
+    }
+}
+
+fn of_cluster_policy(policy: &ClusterPolicy, addresses: &mut BTreeSet<IpAddr>, numbers: &mut BTreeSet<u16>) {
+    for rule in policy.ingress.iter().chain(&policy.egress) {
+        for port in rule.ports.iter().flatten() {
+            if let ClusterPortMatch::Port(_, port) = &port.matches {
+                around(port, numbers);
+            }
+        }
+        for peer in &rule.peers {
+            if let ClusterPeer::Networks { networks, .. } = peer {
+                networks.iter().for_each(|network| edges(network, addresses));
+            }
+        }
+    }
+}
+
+fn around(port: &PortMatch, numbers: &mut BTreeSet<u16>) {
+    if let PortMatch::Range(lo, hi) = *port {
+        numbers.extend([lo.saturating_sub(1), lo, hi, hi.saturating_add(1)]);
     }
 }
 
@@ -164,13 +188,13 @@ fn same_side(naive: &Answer, engine: &Side, direction: Direction) -> bool {
         | (Why::OwnNode, Reason::OwnNode)
         | (Why::NotIsolated, Reason::NotIsolated)
         | (Why::IcmpEcho, Reason::IcmpEcho) => true,
-        (Why::Rule { namespace, name, index, source }, Reason::Rule(rule)) => {
-            rule.policy.kind == "NetworkPolicy"
+        (Why::Rule { kind, namespace, name, tier, index, source }, Reason::Rule(rule)) => {
+            rule.policy.kind == *kind
                 && rule.policy.namespace == *namespace
                 && rule.policy.name == *name
                 && rule.index as usize == *index
                 && rule.source == *source
-                && rule.tier == Tier::NetworkPolicy
+                && rule.tier == engines_tier(*tier)
                 && rule.direction == direction
         }
         (Why::Isolated(naive), Reason::Isolated(engine)) => {
@@ -178,6 +202,15 @@ fn same_side(naive: &Answer, engine: &Side, direction: Direction) -> bool {
             naive.iter().map(|(namespace, name)| (namespace, name)).eq(engine)
         }
         _ => false,
+    }
+}
+
+/// The tier in the engine's words; `None` is that of NetworkPolicies.
+pub fn engines_tier(tier: Option<ClusterTier>) -> Tier {
+    match tier {
+        Some(ClusterTier::Admin) => Tier::Admin,
+        None => Tier::NetworkPolicy,
+        Some(ClusterTier::Baseline) => Tier::Baseline,
     }
 }
 

@@ -171,6 +171,9 @@ impl Mirror {
             (Reason::Itself, _) => Ok(()),
             (Reason::OwnNode, _) if !pod || self.addresses[&address].node.is_some() => Ok(()),
             (Reason::NotIsolated, None) if pod => Ok(()),
+            (Reason::NotIsolated, Some(outcome)) if outcome.decider == DeciderId::NOT_ISOLATED => {
+                same(side, outcome)
+            }
             (Reason::IcmpEcho, Some(outcome)) if outcome.decider == DeciderId::ICMP_ECHO => {
                 same(side, outcome)
             }

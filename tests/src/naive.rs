@@ -1,16 +1,20 @@
-//! A second opinion on NetworkPolicy: straight loops over the objects, written from the Kubernetes API
+//! A second opinion on network policies: straight loops over the objects, written from the Kubernetes API
 //! text and the project's list of cases, sharing nothing with the engine but the object types.
 //!
 //! Nothing is prepared, grouped or remembered: each question reads all objects again. Slow, and
 //! short enough to be compared with the specification line by line.
+
+mod cluster_policies;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_api::{
-    LabelSelector, Labels, NAMESPACE_NAME_LABEL, NetworkPolicy, Node, Object, ObjectKey, Operator, Peer, Pod,
-    PodPhase, PolicyPort, PortMatch, Rule, Source,
+    ClusterPolicy, ClusterTier, LabelSelector, Labels, NAMESPACE_NAME_LABEL, NetworkPolicy, Node, Object,
+    ObjectKey, Operator, Peer, Pod, PodPhase, PolicyPort, PortMatch, Rule, Source,
 };
 
 /// All objects, by name.
@@ -22,6 +26,8 @@ pub struct World {
     nodes: BTreeMap<String, Node>,
     pods: BTreeMap<(String, String), Pod>,
     policies: BTreeMap<(String, String), NetworkPolicy>,
+    /// By kind and name.
+    cluster_policies: BTreeMap<(&'static str, String), ClusterPolicy>,
 }
 
 /// A question: may a connection between these addresses be made?
@@ -55,14 +61,18 @@ pub enum Why {
     Itself,
     /// A pod and a node it runs on.
     OwnNode,
-    /// No policy is in force for the pod in this direction.
+    /// No NetworkPolicy is in force for the pod in this direction, and no cluster-scoped rule decides.
     NotIsolated,
-    /// The first rule that allows it.
+    /// The first rule that decides it.
     Rule {
-        /// The policy's namespace.
+        /// The policy's kind.
+        kind: &'static str,
+        /// The policy's namespace; empty for a cluster-scoped one.
         namespace: String,
         /// The policy's name.
         name: String,
+        /// The tier of a cluster-scoped policy.
+        tier: Option<ClusterTier>,
         /// The rule's place in its list.
         index: usize,
         /// Where it is written.
@@ -78,6 +88,16 @@ pub enum Why {
 enum Side {
     Egress,
     Ingress,
+}
+
+/// A question to one side.
+struct Asked<'a> {
+    side: Side,
+    /// The pod whose policies are asked.
+    subject: &'a Pod,
+    /// The other end.
+    other: IpAddr,
+    question: &'a Question,
 }
 
 impl World {
@@ -106,6 +126,9 @@ impl World {
             Object::NetworkPolicy(o) => {
                 self.policies.insert(key, o);
             }
+            Object::ClusterPolicy(o) => {
+                self.cluster_policies.insert((o.kind.as_str(), o.meta.name.clone()), o);
+            }
             _ => {}
         }
     }
@@ -126,7 +149,9 @@ impl World {
             "NetworkPolicy" => {
                 self.policies.remove(&name);
             }
-            _ => {}
+            kind => {
+                self.cluster_policies.remove(&(kind, key.name.clone()));
+            }
         }
     }
 
@@ -142,6 +167,7 @@ impl World {
             .chain(self.nodes.values().cloned().map(Object::Node))
             .chain(self.pods.values().cloned().map(Object::Pod))
             .chain(self.policies.values().cloned().map(Object::NetworkPolicy))
+            .chain(self.cluster_policies.values().cloned().map(Object::ClusterPolicy))
             .collect()
     }
 
@@ -162,29 +188,41 @@ impl World {
         (self.side(Side::Egress, question), self.side(Side::Ingress, question))
     }
 
+    /// The tiers in their order; the first one that decides has the last word.
     fn side(&self, side: Side, question: &Question) -> Answer {
-        let (subject_address, other_address) = match side {
+        let (subject, other) = match side {
             Side::Egress => (question.from, question.to),
             Side::Ingress => (question.to, question.from),
         };
-        let yes = |why| Answer { allowed: true, why };
-        let Some(subject) = self.pod_at(subject_address) else {
-            return yes(Why::NotAPod);
+        let Some(subject) = self.pod_at(subject) else {
+            return Answer { allowed: true, why: Why::NotAPod };
         };
+        let asked = Asked { side, subject, other, question };
+        self.ask_tier(ClusterTier::Admin, &asked)
+            .or_else(|| self.ask_network_policies(&asked))
+            .or_else(|| self.ask_tier(ClusterTier::Baseline, &asked))
+            .unwrap_or(Answer { allowed: true, why: Why::NotIsolated })
+    }
+
+    /// `None` when no policy isolates the pod in this direction.
+    fn ask_network_policies(&self, asked: &Asked<'_>) -> Option<Answer> {
+        let yes = |why| Some(Answer { allowed: true, why });
         let policies: Vec<&NetworkPolicy> = self
             .policies
             .values()
-            .filter(|policy| in_force(policy, side) && selects(policy, subject))
+            .filter(|policy| in_force(policy, asked.side) && selects(policy, asked.subject))
             .collect();
         if policies.is_empty() {
-            return yes(Why::NotIsolated);
+            return None;
         }
         for policy in &policies {
-            for (index, rule) in rules(policy, side).iter().enumerate() {
-                if self.rule_allows(side, policy, rule, subject, other_address, question) {
+            for (index, rule) in rules(policy, asked.side).iter().enumerate() {
+                if self.rule_allows(policy, rule, asked) {
                     return yes(Why::Rule {
+                        kind: "NetworkPolicy",
                         namespace: policy.meta.namespace.clone(),
                         name: policy.meta.name.clone(),
+                        tier: None,
                         index,
                         source: rule.source.clone(),
                     });
@@ -192,11 +230,11 @@ impl World {
             }
         }
         // Case 21: echo requests are types 8 of ICMP and 128 of ICMPv6; replies follow them anyway.
-        if self.icmp_echo && matches!((question.protocol, question.port), (1, 8) | (58, 128)) {
+        if self.icmp_echo && matches!((asked.question.protocol, asked.question.port), (1, 8) | (58, 128)) {
             return yes(Why::IcmpEcho);
         }
         let isolating = |p: &&NetworkPolicy| (p.meta.namespace.clone(), p.meta.name.clone());
-        Answer { allowed: false, why: Why::Isolated(policies.iter().map(isolating).collect()) }
+        Some(Answer { allowed: false, why: Why::Isolated(policies.iter().map(isolating).collect()) })
     }
 
     /// Cases 6 and 27: the pod that policy sees at an address. One that runs, and isn't about to end, goes
@@ -226,15 +264,8 @@ impl World {
         self.nodes.get(name).is_some_and(|found| found.addresses.contains(&node))
     }
 
-    fn rule_allows(
-        &self,
-        side: Side,
-        policy: &NetworkPolicy,
-        rule: &Rule,
-        subject: &Pod,
-        other: IpAddr,
-        question: &Question,
-    ) -> bool {
+    fn rule_allows(&self, policy: &NetworkPolicy, rule: &Rule, asked: &Asked<'_>) -> bool {
+        let Asked { side, subject, other, question } = *asked;
         // Case 12: names are resolved on the destination pod.
         let destination = match side {
             Side::Ingress => Some(subject),
@@ -357,6 +388,3 @@ fn holds(block: &IpNet, address: IpAddr) -> bool {
         _ => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -209,8 +209,9 @@ fn same(naive: &Answer, said: Option<&Decision>, flow: &FlowRecord) {
     let said = said.unwrap_or_else(|| panic!("one end is missing: {flow:?}"));
     let because = match (&naive.why, &said.reason) {
         (Why::NotIsolated, Reason::NotIsolated) => true,
-        (Why::Rule { namespace, name, index, .. }, Reason::Rule { policy, rule, written, .. }) => {
-            let found = (&policy.namespace, &policy.name, *rule as usize) == (namespace, name, *index);
+        (Why::Rule { kind, namespace, name, index, .. }, Reason::Rule { policy, rule, written, .. }) => {
+            let found = (policy.kind.as_str(), &policy.namespace, &policy.name, *rule as usize)
+                == (*kind, namespace, name, *index);
             found && written.contains("cluster.yaml:")
         }
         (Why::Isolated(naive), Reason::Isolated { policies }) => naive

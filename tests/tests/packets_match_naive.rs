@@ -133,8 +133,9 @@ fn same(naive: &Answer, engine: &Decision) -> bool {
         | (Why::OwnNode, Reason::OwnNode)
         | (Why::NotIsolated, Reason::NotIsolated)
         | (Why::IcmpEcho, Reason::IcmpEcho) => true,
-        (Why::Rule { namespace, name, index, .. }, Reason::Rule { policy, rule, .. }) => {
-            (namespace, name, *index) == (&policy.namespace, &policy.name, *rule as usize)
+        (Why::Rule { kind, namespace, name, index, .. }, Reason::Rule { policy, rule, .. }) => {
+            (*kind, namespace, name, *index)
+                == (policy.kind.as_str(), &policy.namespace, &policy.name, *rule as usize)
         }
         (Why::Isolated(naive), Reason::Isolated { policies }) => naive
             .iter()

@@ -339,7 +339,14 @@ fn answers_name_the_first_rule_or_every_isolating_policy() {
     assert_eq!(egress.why, Why::NotIsolated);
     assert_eq!(
         ingress.why,
-        Why::Rule { namespace: "a".into(), name: "first".into(), index: 1, source: Source::default() }
+        Why::Rule {
+            kind: "NetworkPolicy",
+            namespace: "a".into(),
+            name: "first".into(),
+            tier: None,
+            index: 1,
+            source: Source::default()
+        }
     );
     let isolated = Why::Isolated(vec![("a".into(), "first".into()), ("a".into(), "second".into())]);
     assert_eq!(ask(82).1.why, isolated);
