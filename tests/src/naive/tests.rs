@@ -1,5 +1,7 @@
 //! The naive evaluator against truth tables written by hand.
 
+mod cluster_policies;
+
 use std::net::IpAddr;
 
 use podgate_api::{
