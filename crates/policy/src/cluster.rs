@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use podgate_api::{LabelSelector, NetworkPolicy, Node, Object, ObjectKey, Pod};
+use ipnet::IpNet;
+use podgate_api::{LabelSelector, Labels, NetworkPolicy, Node, Object, ObjectKey, Pod};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -14,12 +15,12 @@ use crate::classes::Classes;
 use crate::fingerprint;
 use crate::namespaces::Namespaces;
 use crate::parallel::map;
-use crate::pods::{PodIx, Pods};
+use crate::pods::{PodIx, Pods, Told};
 use crate::policies::{self, CompiledPolicy, Ids};
 use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PolicyIx, PredId, Predicates, SetId};
 use crate::program::{Program, Programs};
 use crate::programs::{Deciders, Facts, NamedPorts, ProgramKey, ProgramState};
-use crate::tables::{Decider, DeciderId, Direction, ProgramId};
+use crate::tables::{ClassId, Decider, DeciderId, Direction, Identity, ProgramId};
 
 /// Choices that the API's text leaves open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -270,6 +271,40 @@ impl Cluster {
     pub fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
         let owner = self.pods.find_address(ip)?.owner?;
         Some(&self.pods.get(owner).pod)
+    }
+
+    /// The pod of this name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
+        let namespace = self.namespaces.find(namespace)?;
+        Some(&self.pods.get(self.pods.find(namespace, name)?).pod)
+    }
+
+    /// All namespaces, declared or mentioned, with their labels, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&str, &Labels)> {
+        self.namespaces.iter().map(|state| (&*state.name, &state.labels))
+    }
+
+    /// What a pod's address is to policy, by the tables of the last [`Cluster::commit`]; `None` for an
+    /// address that is no pod's.
+    pub fn identity(&self, ip: IpAddr) -> Option<Identity> {
+        self.told(ip).map(Told::identity)
+    }
+
+    /// The class of any address, by the tables of the last [`Cluster::commit`].
+    pub fn class_of(&self, ip: IpAddr) -> Option<ClassId> {
+        match self.told(ip) {
+            Some(told) => Some(told.class),
+            None => self.blocks.prefix_of(ip).class,
+        }
+    }
+
+    /// The classes of addresses that are no pod's, by longest matching prefix, in no particular order.
+    pub fn prefixes(&self) -> impl Iterator<Item = (IpNet, ClassId)> {
+        self.blocks.iter().filter_map(|(net, prefix)| Some((net, prefix.class?)))
+    }
+
+    pub(crate) fn told(&self, ip: IpAddr) -> Option<&Told> {
+        self.pods.find_address(ip)?.told.as_ref()
     }
 
     pub(crate) fn facts(&self) -> Facts<'_> {

@@ -114,10 +114,6 @@ impl Cluster {
         Decision { verdict, egress, ingress }
     }
 
-    fn told(&self, ip: IpAddr) -> Option<&Told> {
-        self.pods.find_address(ip)?.told.as_ref()
-    }
-
     fn is_own_node(&self, node: IpAddr, pod: Option<&Told>) -> bool {
         let Some(pod) = pod.and_then(|pod| pod.node.as_ref()) else { return false };
         self.nodes.at(node) == Some(pod)

@@ -71,6 +71,10 @@ impl Namespaces {
         self.slots[id as usize].as_mut().expect("a namespace in use")
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &NamespaceState> {
+        self.slots.iter().flatten()
+    }
+
     pub fn find(&self, name: &str) -> Option<NsId> {
         self.ids.get(name).copied()
     }

@@ -1,0 +1,141 @@
+//! The whole way to a verdict: every policy that was asked, rule by rule.
+
+use std::net::IpAddr;
+
+use podgate_api::Source;
+
+use crate::cluster::Cluster;
+use crate::evaluate::{Connection, Decision, Reason};
+use crate::pods::{PodState, Told};
+use crate::policies::{CompiledPolicy, CompiledRule, key_range};
+use crate::predicates::{NameId, PredId};
+use crate::tables::{Direction, PolicyRef, PortKey, RuleRef, Tier};
+
+/// A verdict with everything that was asked on the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The verdict and its reasons.
+    pub decision: Decision,
+    /// The policies that select the source, in the order in which they are asked.
+    pub egress: Vec<PolicyTrace>,
+    /// The policies that select the destination, in the order in which they are asked.
+    pub ingress: Vec<PolicyTrace>,
+}
+
+/// A policy that selects one end of a connection and has a say in that direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyTrace {
+    /// The policy.
+    pub policy: PolicyRef,
+    /// Its tier.
+    pub tier: Tier,
+    /// The priority within the tier, for cluster-scoped policies that have one.
+    pub priority: Option<i32>,
+    /// Where the policy is written.
+    pub source: Source,
+    /// Its rules of the direction, in order.
+    pub rules: Vec<RuleTrace>,
+}
+
+/// What a rule says to a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTrace {
+    /// The rule.
+    pub rule: RuleRef,
+    /// What the rule does where it matches.
+    pub effect: Effect,
+    /// Some peer of the rule is the other end.
+    pub peer: bool,
+    /// Some port of the rule is the connection's.
+    pub port: bool,
+    /// The rule matches: both at once.
+    pub matches: bool,
+}
+
+/// What a rule does where it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Allows.
+    Allow,
+    /// Denies, finally.
+    Deny,
+    /// Leaves the decision to the next tier.
+    Pass,
+}
+
+impl Cluster {
+    /// The verdict on a connection as [`Cluster::evaluate`] makes it, with every policy and rule that was asked.
+    pub fn explain(&self, connection: &Connection) -> Explanation {
+        let decision = self.evaluate(connection);
+        let Connection { from, to, protocol, port } = *connection;
+        let key = PortKey::new(protocol, port);
+        let asked = |reason: &Reason| !matches!(reason, Reason::OwnNode | Reason::Itself | Reason::NotAPod);
+        let trace = |direction: Direction, reason: &Reason, subject: IpAddr, other: IpAddr| {
+            if asked(reason) { self.trace(direction, subject, other, to, key) } else { Vec::new() }
+        };
+        Explanation {
+            egress: trace(Direction::Egress, &decision.egress.reason, from, to),
+            ingress: trace(Direction::Ingress, &decision.ingress.reason, to, from),
+            decision,
+        }
+    }
+
+    fn trace(
+        &self,
+        direction: Direction,
+        subject: IpAddr,
+        other: IpAddr,
+        destination: IpAddr,
+        key: PortKey,
+    ) -> Vec<PolicyTrace> {
+        let program = self.told(subject).and_then(|told| match direction {
+            Direction::Egress => told.egress,
+            Direction::Ingress => told.ingress,
+        });
+        let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else { return Vec::new() };
+        let answers = self.answers_of(other);
+        let is_pod = self.told(other).is_some();
+        let named = self.named_at(destination, key);
+        let matches_peer = |rule: &CompiledRule| {
+            rule.any || (rule.all_pods && is_pod) || rule.peers.iter().any(|id| answers.binary_search(id).is_ok())
+        };
+        let matches_port = |rule: &CompiledRule| {
+            rule.ranges.iter().any(|(lo, hi)| (*lo..=*hi).contains(&key.0))
+                || rule.named.iter().any(|name| named.contains(name))
+        };
+        let policies = state.policies();
+        policies
+            .map(|policy| PolicyTrace {
+                policy: policy.policy_ref(),
+                tier: policy.tier(),
+                priority: policy.priority(),
+                source: policy.source().clone(),
+                rules: policy
+                    .rule_refs(direction)
+                    .map(|(rule, effect)| {
+                        let parts = || policy.parts(direction, rule.index);
+                        RuleTrace {
+                            peer: parts().any(matches_peer),
+                            port: parts().any(matches_port),
+                            matches: parts().any(|part| matches_peer(part) && matches_port(part)),
+                            rule,
+                            effect,
+                        }
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// The predicates that an address answers with yes, sorted.
+    fn answers_of(&self, ip: IpAddr) -> Vec<PredId> {
+        self.class_of(ip).map(|class| self.classes.key(class).to_vec()).unwrap_or_default()
+    }
+
+    /// What the pod at an address calls this port.
+    fn named_at(&self, ip: IpAddr, key: PortKey) -> Vec<(NameId, u8)> {
+        let Some(pod) = self.pod_at(ip) else { return Vec::new() };
+        let ports = pod.ports.iter().filter(|port| PortKey::new(port.protocol.number(), port.port) == key);
+        ports.filter_map(|port| Some((self.names.find(&port.name)?, port.protocol.number()))).collect()
+    }
+}
