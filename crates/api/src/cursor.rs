@@ -162,6 +162,10 @@ impl<'a> Cursor<'a> {
         matches!(self.node.kind, NodeKind::Mapping(_))
     }
 
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.kind, NodeKind::Sequence(_))
+    }
+
     pub fn is_empty(&self) -> bool {
         match &self.node.kind {
             NodeKind::Mapping(entries) => entries.is_empty(),
@@ -212,8 +216,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_list(&self) -> bool {
-        let list = matches!(self.node.kind, NodeKind::Sequence(_));
-        self.expect(list, "a list", "start each entry with `- `")
+        self.expect(self.is_list(), "a list", "start each entry with `- `")
     }
 
     fn expect(&self, right: bool, what: &str, help: &str) -> bool {

@@ -198,6 +198,10 @@ fn blame_template(text: &str, first_line: u32, fault: &mut Fault) {
 fn report_duplicates(loaded: &mut Loaded) {
     let mut first: BTreeMap<ObjectKey, Source> = BTreeMap::new();
     for object in &loaded.objects {
+        // Tests are read from files only: any number may have one name.
+        if matches!(object, Object::ConnectivityTest(_)) {
+            continue;
+        }
         let source = &object.meta().source;
         match first.entry(object.key()) {
             Entry::Vacant(vacant) => {

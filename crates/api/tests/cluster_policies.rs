@@ -176,18 +176,22 @@ fn case_34_a_peer_that_can_not_be_read_closes_its_rule() {
         ("text", "^all", "%: expected a mapping, found the text `all`"),
         ("an unknown field", "{^services: {}}", "%.services: unknown field `services`"),
         ("a misspelt field", "{^namespace: {}}", "%.namespace: unknown field `namespace`"),
-        ("NetworkPolicy's field", "{^namespaceSelector: {}}", "%.namespaceSelector: unknown field `namespaceSelector`"),
         (
-            "two in one",
-            "{namespaces: {}, nodes: ^{}}",
-            "%.nodes: `namespaces` and `nodes` in one entry",
+            "NetworkPolicy's field",
+            "{^namespaceSelector: {}}",
+            "%.namespaceSelector: unknown field `namespaceSelector`",
         ),
+        ("two in one", "{namespaces: {}, nodes: ^{}}", "%.nodes: `namespaces` and `nodes` in one entry"),
         (
             "an invalid selector",
             "{namespaces: {matchLabels: {a: ^1}}}",
             "%.namespaces.matchLabels.a: expected text, found the number `1`",
         ),
-        ("pods without podSelector", "{pods: ^{namespaceSelector: {}}}", "%.pods.podSelector: `podSelector` is missing"),
+        (
+            "pods without podSelector",
+            "{pods: ^{namespaceSelector: {}}}",
+            "%.pods.podSelector: `podSelector` is missing",
+        ),
         (
             "pods with a field more",
             "{pods: {podSelector: {}, ^nodeSelector: {}}}",
@@ -196,14 +200,26 @@ fn case_34_a_peer_that_can_not_be_read_closes_its_rule() {
         ("pods as a list", "{pods: ^[]}", "%.pods: expected a mapping, found a list"),
         ("an invalid node selector", "{nodes: {^a: b}}", "%.nodes.a: unknown field `a`"),
         ("no networks", "{networks: ^[]}", "%.networks: no networks"),
-        ("one network without its list", "{networks: ^10.0.0.0/8}", "%.networks: expected a list, found the text `10.0.0.0/8`"),
+        (
+            "one network without its list",
+            "{networks: ^10.0.0.0/8}",
+            "%.networks: expected a list, found the text `10.0.0.0/8`",
+        ),
         ("no network", "{networks: [10.0.0.0/8, ^x]}", "%.networks[1]: this is no network"),
         ("no domain names", "{domainNames: ^[]}", "%.domainNames: no domain names"),
         ("one label", "{domainNames: [^localhost]}", "%.domainNames[0]: `localhost` is no domain name"),
-        ("a star in the middle", "{domainNames: [^a.*.com]}", "%.domainNames[0]: `a.*.com` is no domain name"),
+        (
+            "a star in the middle",
+            "{domainNames: [^a.*.com]}",
+            "%.domainNames[0]: `a.*.com` is no domain name",
+        ),
         ("a part of a label", "{domainNames: [^\"*a.com\"]}", "%.domainNames[0]: `*a.com` is no domain name"),
         ("a star alone", "{domainNames: [^\"*\"]}", "%.domainNames[0]: `*` is no domain name"),
-        ("a star and one label", "{domainNames: [^\"*.com\"]}", "%.domainNames[0]: `*.com` is no domain name"),
+        (
+            "a star and one label",
+            "{domainNames: [^\"*.com\"]}",
+            "%.domainNames[0]: `*.com` is no domain name",
+        ),
         ("an empty label", "{domainNames: [^a..com]}", "%.domainNames[0]: `a..com` is no domain name"),
     ] {
         let spec = format!("{HEAD}  egress:\n  - action: Accept\n    to: [{peer}]");
@@ -211,10 +227,17 @@ fn case_34_a_peer_that_can_not_be_read_closes_its_rule() {
         let found = marked(sentence, "ClusterNetworkPolicy", "v1beta1", &spec, &expect);
         assert!(matches!(found.egress[0].peers[..], [ClusterPeer::Unknown(_)]), "{sentence}");
     }
-    for (peer, field) in [("^nodes: {}", "nodes"), ("^networks: [10.0.0.0/8]", "networks"), ("^domainNames: [a.b]", "domainNames")] {
+    for (peer, field) in [
+        ("^nodes: {}", "nodes"),
+        ("^networks: [10.0.0.0/8]", "networks"),
+        ("^domainNames: [a.b]", "domainNames"),
+    ] {
         let spec = format!("{HEAD}  ingress:\n  - action: Deny\n    from: [{{{peer}}}]");
         let expect = format!("spec.ingress[0].from[0].{field}: unknown field `{field}`");
-        assert!(is_closed(&marked("egress only", "ClusterNetworkPolicy", "v1beta1", &spec, &expect)), "{field}");
+        assert!(
+            is_closed(&marked("egress only", "ClusterNetworkPolicy", "v1beta1", &spec, &expect)),
+            "{field}"
+        );
     }
 }
 
@@ -226,20 +249,44 @@ fn case_34_a_port_that_can_not_be_read_closes_its_rule() {
         ("a lone number", "^80", "%: expected a mapping, found `80`"),
         ("an unknown protocol", "{^icmp: {}}", "%.icmp: unknown field `icmp`"),
         ("a protocol in capitals", "{^TCP: {}}", "%.TCP: unknown field `TCP`"),
-        ("two protocols", "{tcp: {destinationPort: {number: 1}}, udp: ^{}}", "%.udp: `tcp` and `udp` in one entry"),
+        (
+            "two protocols",
+            "{tcp: {destinationPort: {number: 1}}, udp: ^{}}",
+            "%.udp: `tcp` and `udp` in one entry",
+        ),
         ("a lone port", "{tcp: ^80}", "%.tcp: expected a mapping, found the number `80`"),
         ("an unknown field", "{tcp: {^port: 80}}", "%.tcp.port: unknown field `port`"),
         ("no number", "{tcp: {destinationPort: ^{}}}", "%.tcp.destinationPort: a port with nothing set"),
-        ("a port by number", "{tcp: {destinationPort: ^80}}", "%.tcp.destinationPort: expected a mapping, found `80`"),
-        ("port 0", "{tcp: {destinationPort: {number: ^0}}}", "%.tcp.destinationPort.number: 0 is out of range"),
-        ("port 65536", "{tcp: {destinationPort: {number: ^65536}}}", "%.tcp.destinationPort.number: 65536 is out of range"),
+        (
+            "a port by number",
+            "{tcp: {destinationPort: ^80}}",
+            "%.tcp.destinationPort: expected a mapping, found `80`",
+        ),
+        (
+            "port 0",
+            "{tcp: {destinationPort: {number: ^0}}}",
+            "%.tcp.destinationPort.number: 0 is out of range",
+        ),
+        (
+            "port 65536",
+            "{tcp: {destinationPort: {number: ^65536}}}",
+            "%.tcp.destinationPort.number: 65536 is out of range",
+        ),
         (
             "number and range",
             "{tcp: {destinationPort: {number: 1, range: ^{start: 1, end: 2}}}}",
             "%.tcp.destinationPort.range: `number` and `range` in one entry",
         ),
-        ("no start", "{tcp: {destinationPort: {range: ^{end: 2}}}}", "%.tcp.destinationPort.range.start: `start` is missing"),
-        ("no end", "{tcp: {destinationPort: {range: ^{start: 2}}}}", "%.tcp.destinationPort.range.end: `end` is missing"),
+        (
+            "no start",
+            "{tcp: {destinationPort: {range: ^{end: 2}}}}",
+            "%.tcp.destinationPort.range.start: `start` is missing",
+        ),
+        (
+            "no end",
+            "{tcp: {destinationPort: {range: ^{start: 2}}}}",
+            "%.tcp.destinationPort.range.end: `end` is missing",
+        ),
         (
             "a range backwards",
             "{tcp: {destinationPort: {range: ^{start: 2, end: 1}}}}",
@@ -251,20 +298,43 @@ fn case_34_a_port_that_can_not_be_read_closes_its_rule() {
             "%.tcp.destinationPort.range.endPort: unknown field `endPort`",
         ),
         ("no port's name", "{destinationNamedPort: ^HTTP}", "%.destinationNamedPort: `HTTP` is no port name"),
-        ("a number as a name", "{destinationNamedPort: ^80}", "%.destinationNamedPort: expected text, found the number `80`"),
+        (
+            "a number as a name",
+            "{destinationNamedPort: ^80}",
+            "%.destinationNamedPort: expected text, found the number `80`",
+        ),
     ] {
-        let spec = format!("{HEAD}  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    protocols: [{port}]");
+        let spec = format!(
+            "{HEAD}  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    protocols: [{port}]"
+        );
         let expect = expect.replace('%', "spec.ingress[0].protocols[0]");
-        assert!(is_closed(&marked(sentence, "ClusterNetworkPolicy", "v1beta1", &spec, &expect)), "{sentence}");
+        assert!(
+            is_closed(&marked(sentence, "ClusterNetworkPolicy", "v1beta1", &spec, &expect)),
+            "{sentence}"
+        );
     }
     for (sentence, port, expect) in [
         ("no port", "{portNumber: ^{protocol: TCP}}", "%.portNumber.port: `port` is missing"),
-        ("an unknown protocol", "{portNumber: {protocol: ^ICMP, port: 1}}", "%.portNumber.protocol: unknown protocol `ICMP`"),
-        ("a named number", "{portNumber: {port: ^http}}", "%.portNumber.port: expected a whole number, found the text `http`"),
-        ("a range backwards", "{portRange: ^{start: 9, end: 3}}", "%.portRange: `start` 9 is not below `end` 3"),
+        (
+            "an unknown protocol",
+            "{portNumber: {protocol: ^ICMP, port: 1}}",
+            "%.portNumber.protocol: unknown protocol `ICMP`",
+        ),
+        (
+            "a named number",
+            "{portNumber: {port: ^http}}",
+            "%.portNumber.port: expected a whole number, found the text `http`",
+        ),
+        (
+            "a range backwards",
+            "{portRange: ^{start: 9, end: 3}}",
+            "%.portRange: `start` 9 is not below `end` 3",
+        ),
         ("NetworkPolicy's field", "{^port: 80}", "%.port: unknown field `port`"),
     ] {
-        let spec = format!("  priority: 1\n  subject: {{namespaces: {{}}}}\n  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    ports: [{port}]");
+        let spec = format!(
+            "  priority: 1\n  subject: {{namespaces: {{}}}}\n  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    ports: [{port}]"
+        );
         let expect = expect.replace('%', "spec.ingress[0].ports[0]");
         assert!(is_closed(&marked(sentence, "AdminNetworkPolicy", "v1alpha1", &spec, &expect)), "{sentence}");
     }
@@ -281,7 +351,9 @@ fn refused_forms_whose_meaning_is_plain_keep_it() {
             PortMatch::Range(7, 7),
         ),
     ] {
-        let spec = format!("{HEAD}  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    protocols: [{port}]");
+        let spec = format!(
+            "{HEAD}  ingress:\n  - action: Deny\n    from: [{{namespaces: {{}}}}]\n    protocols: [{port}]"
+        );
         let expect = expect.replace('%', "spec.ingress[0].protocols[0]");
         let found = marked(sentence, "ClusterNetworkPolicy", "v1beta1", &spec, &expect);
         let ports = found.ingress[0].ports.as_deref().unwrap_or_default();
@@ -295,17 +367,37 @@ fn a_rule_with_a_mistake_is_closed() {
         ("text", "^deny", "%: expected a mapping, found the text `deny`"),
         ("no action", "^{from: [{namespaces: {}}]}", "%.action: `action` is missing"),
         ("an unknown action", "{action: ^Drop, from: [{namespaces: {}}]}", "%.action: unknown action `Drop`"),
-        ("the action of another kind", "{action: ^Allow, from: [{namespaces: {}}]}", "%.action: unknown action `Allow`"),
+        (
+            "the action of another kind",
+            "{action: ^Allow, from: [{namespaces: {}}]}",
+            "%.action: unknown action `Allow`",
+        ),
         ("no from", "^{action: Deny}", "%.from: `from` is missing"),
-        ("from is no list", "{action: Deny, from: ^{namespaces: {}}}", "%.from: expected a list, found a mapping"),
+        (
+            "from is no list",
+            "{action: Deny, from: ^{namespaces: {}}}",
+            "%.from: expected a list, found a mapping",
+        ),
         (
             "the ports of another kind",
             "{action: Accept, from: [{namespaces: {}}], ^ports: []}",
             "%.ports: unknown field `ports`",
         ),
-        ("to in ingress", "{action: Accept, from: [{namespaces: {}}], to: ^[]}", "%.to: rules of `ingress` have no `to`"),
-        ("no protocols", "{action: Deny, from: [{namespaces: {}}], protocols: ^[]}", "%.protocols: an empty `protocols` is neither every port nor none"),
-        ("protocols is no list", "{action: Deny, from: [{namespaces: {}}], protocols: ^tcp}", "%.protocols: expected a list, found the text `tcp`"),
+        (
+            "to in ingress",
+            "{action: Accept, from: [{namespaces: {}}], to: ^[]}",
+            "%.to: rules of `ingress` have no `to`",
+        ),
+        (
+            "no protocols",
+            "{action: Deny, from: [{namespaces: {}}], protocols: ^[]}",
+            "%.protocols: an empty `protocols` is neither every port nor none",
+        ),
+        (
+            "protocols is no list",
+            "{action: Deny, from: [{namespaces: {}}], protocols: ^tcp}",
+            "%.protocols: expected a list, found the text `tcp`",
+        ),
     ] {
         let spec = format!("{HEAD}  ingress: [{rule}]");
         let expect = expect.replace('%', "spec.ingress[0]");
@@ -335,7 +427,9 @@ fn rules_that_can_not_be_read_deny_everything_of_their_direction() {
         assert_eq!((closed(&found.ingress), closed(&found.egress)), (ingress, egress), "{sentence}");
     }
     for (spec, closed) in [(" all", true), (" [1]", true), ("", false)] {
-        let text = format!("apiVersion: policy.networking.k8s.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: {{name: p}}\nspec:{spec}\n");
+        let text = format!(
+            "apiVersion: policy.networking.k8s.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: {{name: p}}\nspec:{spec}\n"
+        );
         let loaded = load_text("t", &text);
         let [Object::ClusterPolicy(found)] = &loaded.objects[..] else { panic!("one policy") };
         assert!(loaded.has_errors() && found.subject == ClusterSubject::Unknown, "{spec}");
@@ -349,15 +443,24 @@ fn case_34_a_subject_that_can_not_be_read_is_unknown() {
         ("nothing set", "^{}", "spec.subject: a subject with nothing set"),
         ("an unknown field", "{^podSelector: {}}", "spec.subject.podSelector: unknown field `podSelector`"),
         ("nodes", "{^nodes: {}}", "spec.subject.nodes: unknown field `nodes`"),
-        ("two", "{namespaces: {}, pods: ^{podSelector: {}}}", "spec.subject.pods: `namespaces` and `pods` in one entry"),
+        (
+            "two",
+            "{namespaces: {}, pods: ^{podSelector: {}}}",
+            "spec.subject.pods: `namespaces` and `pods` in one entry",
+        ),
         ("a list", "^[]", "spec.subject: expected a mapping, found a list"),
-        ("an invalid selector", "{namespaces: {matchLabels: ^[]}}", "spec.subject.namespaces.matchLabels: expected a mapping, found a list"),
+        (
+            "an invalid selector",
+            "{namespaces: {matchLabels: ^[]}}",
+            "spec.subject.namespaces.matchLabels: expected a mapping, found a list",
+        ),
     ] {
         let spec = format!("  tier: Admin\n  priority: 1\n  subject: {subject}");
         let found = marked(sentence, "ClusterNetworkPolicy", "v1beta1", &spec, expect);
         assert_eq!(found.subject, ClusterSubject::Unknown, "{sentence}");
     }
-    let found = cnp("absent", "  tier: Admin\n  priority: 1", &["5:3 error spec.subject: `subject` is missing"]);
+    let found =
+        cnp("absent", "  tier: Admin\n  priority: 1", &["5:3 error spec.subject: `subject` is missing"]);
     assert_eq!(found.subject, ClusterSubject::Unknown);
 }
 
@@ -370,11 +473,36 @@ fn without_a_readable_place_a_policy_only_denies_and_denies_first() {
   - {action: Deny, from: [{namespaces: {}}]}";
     for (sentence, fields, expect, tier) in [
         ("no tier", "  priority: 7", "5:3 error spec.tier: `tier` is missing", ClusterTier::Admin),
-        ("an unknown tier", "  priority: 7\n  tier: Base", "6:9 error spec.tier: unknown tier `Base`", ClusterTier::Admin),
-        ("no priority", "  tier: Baseline", "5:3 error spec.priority: `priority` is missing", ClusterTier::Baseline),
-        ("a negative priority", "  tier: Admin\n  priority: -1", "6:13 error spec.priority: -1 is out of range", ClusterTier::Admin),
-        ("a large priority", "  tier: Admin\n  priority: 1001", "6:13 error spec.priority: 1001 is out of range", ClusterTier::Admin),
-        ("a priority as text", "  tier: Admin\n  priority: \"1\"", "6:13 error spec.priority: expected a whole number, found the text `1`", ClusterTier::Admin),
+        (
+            "an unknown tier",
+            "  priority: 7\n  tier: Base",
+            "6:9 error spec.tier: unknown tier `Base`",
+            ClusterTier::Admin,
+        ),
+        (
+            "no priority",
+            "  tier: Baseline",
+            "5:3 error spec.priority: `priority` is missing",
+            ClusterTier::Baseline,
+        ),
+        (
+            "a negative priority",
+            "  tier: Admin\n  priority: -1",
+            "6:13 error spec.priority: -1 is out of range",
+            ClusterTier::Admin,
+        ),
+        (
+            "a large priority",
+            "  tier: Admin\n  priority: 1001",
+            "6:13 error spec.priority: 1001 is out of range",
+            ClusterTier::Admin,
+        ),
+        (
+            "a priority as text",
+            "  tier: Admin\n  priority: \"1\"",
+            "6:13 error spec.priority: expected a whole number, found the text `1`",
+            ClusterTier::Admin,
+        ),
     ] {
         let found = cnp(sentence, &format!("{fields}\n{rules}"), &[expect]);
         assert_eq!((found.tier, found.priority), (tier, 0), "{sentence}");
@@ -387,10 +515,13 @@ fn without_a_readable_place_a_policy_only_denies_and_denies_first() {
 fn case_38_limits_of_the_crds_hold() {
     let many = |n: usize, entry: &str| vec![entry; n].join(", ");
     let rule = "{action: Deny, from: [{namespaces: {}}]}";
-    for (kind, version, most) in
-        [("ClusterNetworkPolicy", "v1beta1", 25), ("ClusterNetworkPolicy", "v1alpha2", 25), ("AdminNetworkPolicy", "v1alpha1", 100)]
-    {
-        let head = if kind == "AdminNetworkPolicy" { HEAD.replace("  tier: Admin\n", "") } else { HEAD.to_owned() };
+    for (kind, version, most) in [
+        ("ClusterNetworkPolicy", "v1beta1", 25),
+        ("ClusterNetworkPolicy", "v1alpha2", 25),
+        ("AdminNetworkPolicy", "v1alpha1", 100),
+    ] {
+        let head =
+            if kind == "AdminNetworkPolicy" { HEAD.replace("  tier: Admin\n", "") } else { HEAD.to_owned() };
         let (ports, port) = match kind {
             "AdminNetworkPolicy" => ("ports", "{namedPort: http}"),
             _ => ("protocols", "{destinationNamedPort: http}"),
@@ -398,11 +529,21 @@ fn case_38_limits_of_the_crds_hold() {
         for (what, list) in [
             ("rules", format!("ingress: [{}]", many(most, rule))),
             ("peers", format!("egress: [{{action: Deny, to: [{}]}}]", many(most, "{namespaces: {}}"))),
-            ("ports", format!("ingress: [{{action: Deny, from: [{{namespaces: {{}}}}], {ports}: [{}]}}]", many(most, port))),
+            (
+                "ports",
+                format!(
+                    "ingress: [{{action: Deny, from: [{{namespaces: {{}}}}], {ports}: [{}]}}]",
+                    many(most, port)
+                ),
+            ),
         ] {
             let spec = format!("{head}  {list}");
             read(what, kind, version, &spec, &[]);
-            let entry = match what { "rules" => rule, "peers" => "{namespaces: {}}", _ => port };
+            let entry = match what {
+                "rules" => rule,
+                "peers" => "{namespaces: {}}",
+                _ => port,
+            };
             let more = spec.replacen(&format!("[{entry}, "), &format!("[{entry}, {entry}, "), 1);
             let loaded = load_text("t", &text(kind, version, &more));
             let messages: Vec<&str> = loaded.diagnostics.iter().map(|d| d.message.as_str()).collect();
@@ -410,13 +551,17 @@ fn case_38_limits_of_the_crds_hold() {
             assert!(loaded.diagnostics[0].field.ends_with(&format!("[{most}]")));
         }
     }
-    for (field, what, entry) in [("networks", "networks", "10.0.%.0/24"), ("domainNames", "domain names", "a%.com")] {
+    for (field, what, entry) in
+        [("networks", "networks", "10.0.%.0/24"), ("domainNames", "domain names", "a%.com")]
+    {
         for n in [25, 26] {
             let entries: Vec<String> = (0..n).map(|i| entry.replace('%', &i.to_string())).collect();
-            let spec = format!("{HEAD}  egress: [{{action: Accept, to: [{{{field}: [{}]}}]}}]", entries.join(", "));
+            let spec =
+                format!("{HEAD}  egress: [{{action: Accept, to: [{{{field}: [{}]}}]}}]", entries.join(", "));
             let loaded = load_text("t", &text("ClusterNetworkPolicy", "v1beta1", &spec));
             let messages: Vec<String> = loaded.diagnostics.iter().map(|d| d.message.clone()).collect();
-            let expect: Vec<String> = (n > 25).then(|| format!("more than 25 {what} in one list")).into_iter().collect();
+            let expect: Vec<String> =
+                (n > 25).then(|| format!("more than 25 {what} in one list")).into_iter().collect();
             assert_eq!(messages, expect);
         }
         let twice = entry.replace('%', "1");
@@ -453,7 +598,9 @@ fn case_36_domain_names_can_only_be_accepted() {
 #[test]
 fn case_38_named_ports_need_pods() {
     for peer in ["{nodes: {}}", "{networks: [10.0.0.0/8]}", "{domainNames: [a.b]}"] {
-        let spec = format!("{HEAD}  egress:\n  - action: Accept\n    to: [{{namespaces: {{}}}}, {peer}]\n    protocols: [{{tcp: {{destinationPort: {{number: 1}}}}}}, ^{{destinationNamedPort: http}}]");
+        let spec = format!(
+            "{HEAD}  egress:\n  - action: Accept\n    to: [{{namespaces: {{}}}}, {peer}]\n    protocols: [{{tcp: {{destinationPort: {{number: 1}}}}}}, ^{{destinationNamedPort: http}}]"
+        );
         let expect = "spec.egress[0].protocols[1]: a named port in a rule about `nodes`, `networks` or `domainNames`, which have no port names";
         assert!(is_closed(&marked(peer, "ClusterNetworkPolicy", "v1beta1", &spec, expect)), "{peer}");
     }
@@ -467,10 +614,14 @@ fn networks_in_unusual_forms_are_used_masked_and_refused_where_the_api_refuses_t
         ("010.1.0.0/16", "10.1.0.0/16", "octets with leading zeros", ["error", "error"]),
     ] {
         for (version, severity) in ["v1beta1", "v1alpha2"].into_iter().zip(severities) {
-            let spec = format!("{HEAD}  egress:\n  - action: Deny\n    to:\n    - networks:\n      - {written}");
-            let expect = format!("12:9 {severity} spec.egress[0].to[0].networks[0]: {finding}: used as {used}");
+            let spec =
+                format!("{HEAD}  egress:\n  - action: Deny\n    to:\n    - networks:\n      - {written}");
+            let expect =
+                format!("12:9 {severity} spec.egress[0].to[0].networks[0]: {finding}: used as {used}");
             let found = read(written, "ClusterNetworkPolicy", version, &spec, &[&expect]);
-            let ClusterPeer::Networks { networks, .. } = &found.egress[0].peers[0] else { panic!("networks") };
+            let ClusterPeer::Networks { networks, .. } = &found.egress[0].peers[0] else {
+                panic!("networks")
+            };
             assert_eq!(networks[0].to_string(), used);
         }
     }
@@ -479,8 +630,15 @@ fn networks_in_unusual_forms_are_used_masked_and_refused_where_the_api_refuses_t
 #[test]
 fn the_baseline_admin_policy_has_one_name_and_two_actions() {
     let spec = "  subject: {namespaces: {}}\n  ingress: [{action: ^Pass, from: [{namespaces: {}}]}]";
-    marked("no Pass", "BaselineAdminNetworkPolicy", "v1alpha1", spec, "spec.ingress[0].action: unknown action `Pass`");
-    let text = text("BaselineAdminNetworkPolicy", "v1alpha1", "  subject: {namespaces: {}}").replace("name: default", "name: base");
+    marked(
+        "no Pass",
+        "BaselineAdminNetworkPolicy",
+        "v1alpha1",
+        spec,
+        "spec.ingress[0].action: unknown action `Pass`",
+    );
+    let text = text("BaselineAdminNetworkPolicy", "v1alpha1", "  subject: {namespaces: {}}")
+        .replace("name: default", "name: base");
     check(
         "another name",
         &text,
@@ -496,8 +654,13 @@ fn kinds_versions_and_scope_are_checked() {
         &old,
         &["1:13 error apiVersion: there is no ClusterNetworkPolicy in `policy.networking.k8s.io/v1alpha1`"],
     );
-    let namespaced = text("ClusterNetworkPolicy", "v1beta1", HEAD.trim_end()).replace("{name: default}", "{name: a, namespace: b}");
-    let loaded = check("a namespace", &namespaced, &["3:32 warning metadata.namespace: this kind belongs to no namespace"]);
+    let namespaced = text("ClusterNetworkPolicy", "v1beta1", HEAD.trim_end())
+        .replace("{name: default}", "{name: a, namespace: b}");
+    let loaded = check(
+        "a namespace",
+        &namespaced,
+        &["3:32 warning metadata.namespace: this kind belongs to no namespace"],
+    );
     assert_eq!(loaded.objects[0].key().to_string(), "ClusterNetworkPolicy a");
     let nameless = "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nspec: {priority: 1, subject: {namespaces: {}}}\n";
     let loaded = check("no name", nameless, &["1:1 error metadata.name: the object has no name"]);
@@ -509,10 +672,19 @@ fn kinds_versions_and_scope_are_checked() {
 #[test]
 fn findings_say_what_to_write() {
     for (spec, help) in [
-        (format!("{HEAD}  ingress: [{{action: deny, from: [{{namespaces: {{}}}}]}}]"), "did you mean `Deny`?"),
-        (format!("{HEAD}  ingress: [{{action: Drop, from: [{{namespaces: {{}}}}]}}]"), "write `Accept`, `Deny` or `Pass`"),
+        (
+            format!("{HEAD}  ingress: [{{action: deny, from: [{{namespaces: {{}}}}]}}]"),
+            "did you mean `Deny`?",
+        ),
+        (
+            format!("{HEAD}  ingress: [{{action: Drop, from: [{{namespaces: {{}}}}]}}]"),
+            "write `Accept`, `Deny` or `Pass`",
+        ),
         ("  tier: admin\n  priority: 1\n  subject: {namespaces: {}}".to_owned(), "did you mean `Admin`?"),
-        (format!("{HEAD}  egress: [{{action: Deny, to: [{{networks: [10.0.0.5/8]}}]}}]"), "write `10.0.0.0/8`"),
+        (
+            format!("{HEAD}  egress: [{{action: Deny, to: [{{networks: [10.0.0.5/8]}}]}}]"),
+            "write `10.0.0.0/8`",
+        ),
         (format!("{HEAD}  egress: [{{action: Deny, from: []}}]"), "write `to`"),
         (format!("{HEAD}  ingress: [{{action: Deny, from: [{{}}]}}]"), "set one of `namespaces` or `pods`"),
     ] {

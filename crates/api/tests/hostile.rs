@@ -226,6 +226,22 @@ fn piece() -> impl Strategy<Value = String> {
         "apiVersion: networking.k8s.io/v1\n",
         "kind: NetworkPolicy\n",
         "kind: Pod\n",
+        "apiVersion: policy.networking.k8s.io/v1beta1\n",
+        "apiVersion: policy.networking.k8s.io/v1alpha1\n",
+        "kind: ClusterNetworkPolicy\n",
+        "kind: AdminNetworkPolicy\n",
+        "  tier: Admin\n",
+        "  priority: 1\n",
+        "  subject: {namespaces: {}}\n",
+        "  - action: Accept\n",
+        "  - action: Deny\n",
+        "    from:\n",
+        "    to:\n",
+        "    - namespaces: {}\n",
+        "    - pods: {podSelector: {}}\n",
+        "    - networks: [10.0.0.0/8]\n",
+        "    - domainNames: [a.b]\n",
+        "    protocols: [{tcp: {destinationPort: {number: 80}}}, {destinationNamedPort: http}]\n",
         "kind: List\n",
         "metadata: {name: a}\n",
         "metadata:\n",
@@ -289,8 +305,12 @@ proptest! {
     }
 
     #[test]
-    fn every_damaged_manifest_keeps_the_promises(at in 0_usize..1500, cut in 0_usize..30, put in piece()) {
-        let text = include_str!("data/shop.yaml");
+    fn every_damaged_manifest_keeps_the_promises(
+        text in prop::sample::select(vec![include_str!("data/shop.yaml"), include_str!("data/toolbox.yaml")]),
+        at in 0_usize..3000,
+        cut in 0_usize..30,
+        put in piece(),
+    ) {
         let chars: Vec<char> = text.chars().collect();
         let at = at.min(chars.len());
         let rest = &chars[(at + cut).min(chars.len())..];

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod cluster_policy;
+mod connectivity_test;
 mod meta;
 mod network_policy;
 mod pod;
@@ -34,15 +35,16 @@ pub(crate) enum Kind {
     Workload(WorkloadKind),
     NetworkPolicy,
     ClusterPolicy(ClusterPolicyKind),
+    ConnectivityTest,
 }
 
 /// Groups whose kinds podgate knows: a kind of ours in another version of these is a mistake, while the same
 /// kind in any other group is somebody else's.
-const OWN_GROUPS: [&str; 6] =
-    ["", "apps", "batch", "extensions", "networking.k8s.io", "policy.networking.k8s.io"];
+const OWN_GROUPS: [&str; 7] =
+    ["", "apps", "batch", "extensions", "networking.k8s.io", "podgate.dev", "policy.networking.k8s.io"];
 
 impl Kind {
-    const ALL: [(&'static str, Kind); 15] = [
+    const ALL: [(&'static str, Kind); 16] = [
         ("Namespace", Kind::Namespace),
         ("Node", Kind::Node),
         ("Pod", Kind::Pod),
@@ -51,6 +53,7 @@ impl Kind {
         ("ClusterNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy)),
         ("AdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy)),
         ("BaselineAdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy)),
+        ("ConnectivityTest", Kind::ConnectivityTest),
         ("Deployment", Kind::Workload(WorkloadKind::Deployment)),
         ("ReplicaSet", Kind::Workload(WorkloadKind::ReplicaSet)),
         ("StatefulSet", Kind::Workload(WorkloadKind::StatefulSet)),
@@ -67,6 +70,7 @@ impl Kind {
             Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => {
                 &["policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"]
             }
+            Kind::ConnectivityTest => &["podgate.dev/v1alpha1"],
             Kind::ClusterPolicy(_) => &["policy.networking.k8s.io/v1alpha1"],
             Kind::Workload(WorkloadKind::ReplicationController) => &["v1"],
             Kind::Workload(WorkloadKind::Job | WorkloadKind::CronJob) => &["batch/v1"],
@@ -172,7 +176,11 @@ pub(crate) fn document(
             ),
         }
     }
-    let namespace = (!found.is_cluster_scoped()).then_some(default_namespace);
+    let namespace = match found {
+        // Its ends know of no default: only the person who runs it does.
+        Kind::ConnectivityTest => Some(""),
+        found => (!found.is_cluster_scoped()).then_some(default_namespace),
+    };
     let Some(meta) = meta::decode(root, *found, namespace) else { return };
     let owner = meta::controller(root);
     let object = match *found {
@@ -185,6 +193,7 @@ pub(crate) fn document(
             None => return,
         },
         Kind::NetworkPolicy => Object::NetworkPolicy(network_policy::network_policy(root, meta)),
+        Kind::ConnectivityTest => Object::ConnectivityTest(connectivity_test::connectivity_test(root, meta)),
         Kind::ClusterPolicy(kind) => {
             Object::ClusterPolicy(cluster_policy::cluster_policy(root, meta, kind, &api_version))
         }

@@ -1,6 +1,9 @@
 //! What the reader promises for every text, shared by the tests and the fuzz target.
 
-use podgate_api::{LabelSelector, Loaded, NetworkPolicy, Object, Peer, PortMatch, Source, load_text};
+use podgate_api::{
+    ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterSubject, LabelSelector, Loaded, NetworkPolicy,
+    Object, Peer, PortMatch, Source, load_text,
+};
 
 /// Loads `text` and checks every promise.
 pub fn hold_for(text: &str) -> Loaded {
@@ -24,6 +27,10 @@ pub fn hold_for(text: &str) -> Loaded {
         if let Object::NetworkPolicy(policy) = object {
             policy_sources(policy, &inside);
             assert!(!valid || is_whole(policy), "a policy lost something without an error in {text:?}");
+        }
+        if let Object::ClusterPolicy(policy) = object {
+            cluster_policy_sources(policy, &inside);
+            assert!(!valid || is_known(policy), "a policy is unknown without an error in {text:?}");
         }
     }
     loaded
@@ -53,6 +60,49 @@ fn policy_sources(policy: &NetworkPolicy, inside: &dyn Fn(&Source)) {
             }
         }
     }
+}
+
+fn cluster_policy_sources(policy: &ClusterPolicy, inside: &dyn Fn(&Source)) {
+    assert!((0..=ClusterPolicy::NO_PRIORITY).contains(&policy.priority));
+    for rule in policy.ingress.iter().chain(&policy.egress) {
+        inside(&rule.source);
+        for peer in &rule.peers {
+            inside(peer.source());
+            match peer {
+                ClusterPeer::Networks { networks, .. } => {
+                    assert!(!networks.is_empty() && networks.iter().all(|n| *n == n.trunc()));
+                }
+                ClusterPeer::Domains { names, .. } => assert!(!names.is_empty()),
+                ClusterPeer::Pods { namespaces, pods, .. } => {
+                    assert!(!namespaces.is_invalid() && !pods.is_invalid());
+                }
+                ClusterPeer::Nodes { nodes, .. } => assert!(!nodes.is_invalid()),
+                ClusterPeer::Unknown(_) => {}
+            }
+        }
+        for port in rule.ports.iter().flatten() {
+            inside(&port.source);
+            match &port.matches {
+                ClusterPortMatch::Port(_, PortMatch::Range(first, last)) => {
+                    assert!(1 <= *first && first <= last);
+                }
+                ClusterPortMatch::Port(_, PortMatch::Named(_)) => panic!("a name is not of one protocol"),
+                ClusterPortMatch::Named(name) => assert!(!name.is_empty()),
+                ClusterPortMatch::Port(_, PortMatch::All) | ClusterPortMatch::Unknown => {}
+            }
+        }
+    }
+}
+
+/// Nothing in the policy stands for something unreadable.
+fn is_known(policy: &ClusterPolicy) -> bool {
+    policy.subject != ClusterSubject::Unknown
+        && policy.ingress.iter().chain(&policy.egress).all(|rule| {
+            !rule.peers.is_empty()
+                && !rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Unknown(_)))
+                && rule.ports.as_ref().is_none_or(|ports| !ports.is_empty())
+                && !rule.ports.iter().flatten().any(|port| port.matches == ClusterPortMatch::Unknown)
+        })
 }
 
 /// No selector and no list of the policy is one that stands for something unreadable.

@@ -1,5 +1,7 @@
 //! Peers and subjects of cluster-scoped policies.
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 
 use crate::cursor::{Cursor, quoted_list};
@@ -108,11 +110,7 @@ fn namespaced_pods(field: &Cursor<'_>, dialect: Dialect) -> Option<(LabelSelecto
 }
 
 /// A list that is a set; `None` when an entry can't be read.
-fn names<T: PartialEq>(
-    list: &Cursor<'_>,
-    what: &str,
-    read: impl Fn(&Cursor<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
+fn names<T>(list: &Cursor<'_>, what: &str, read: impl Fn(&Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
     if !list.expect_list() {
         return None;
     }
@@ -122,13 +120,13 @@ fn names<T: PartialEq>(
     }
     super::at_most(list, MOST_NAMES, what);
     let mut found = Vec::new();
+    let mut seen = HashSet::new();
     let mut readable = true;
-    for (index, item) in list.items().enumerate() {
-        if list.items().take(index).any(|other| other.raw() == item.raw()) {
+    for item in list.items() {
+        if !seen.insert(item.raw()) {
             item.error(format!("`{}` is there twice", shorten(item.raw())), "keep one of the two");
         }
         match read(&item) {
-            Some(value) if found.contains(&value) => {}
             Some(value) => found.push(value),
             None => readable = false,
         }
