@@ -185,10 +185,11 @@ pub struct PolicyRef {
 
 impl fmt::Display for PolicyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.namespace.is_empty() {
-            write!(f, "{}/", self.namespace)?;
+        // A NetworkPolicy is known by its namespace; kinds without one share their names.
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{namespace}/{}", self.name),
         }
-        f.write_str(&self.name)
     }
 }
 
