@@ -51,6 +51,7 @@ fn service(rng: &mut Rng, namespace: &str, number: usize, key: &str, value: &str
             true => ExternalTrafficPolicy::Local,
             false => ExternalTrafficPolicy::Cluster,
         },
+        ..Service::default()
     }
 }
 

@@ -41,6 +41,16 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.externalTrafficPolicy`.
     pub external_traffic_policy: ExternalTrafficPolicy,
+    /// `spec.externalIPs`: addresses outside of the cluster's care that lead to it.
+    pub external_ips: Vec<IpAddr>,
+    /// `status.loadBalancer.ingress[].ip`.
+    pub load_balancer_ips: Vec<IpAddr>,
+    /// `spec.loadBalancerSourceRanges`: who may use the load balancer; empty: everybody.
+    pub source_ranges: Vec<IpNet>,
+    /// `spec.externalName`, the DNS name that it stands for; empty when absent.
+    pub external_name: String,
+    /// An annotation of the cloud says that its load balancer is not reachable from the internet.
+    pub internal_load_balancer: bool,
 }
 
 /// `spec.type` of a Service.

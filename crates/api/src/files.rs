@@ -125,7 +125,9 @@ impl Texts {
         match fs::read(path) {
             Ok(bytes) => {
                 self.files.push(path.to_owned());
-                self.text(&path.display().to_string(), bytes);
+                // The current directory goes without saying.
+                let shown = path.strip_prefix(".").unwrap_or(path);
+                self.text(&shown.display().to_string(), bytes);
             }
             Err(error) => self.unreadable(path, &error),
         }

@@ -1,11 +1,13 @@
 //! Namespaces, nodes and Services.
 
+use ipnet::IpNet;
+
 use crate::cursor::{Cursor, Value};
 use crate::syntax::{is_dns_label, parse_cidr, port_name_fault};
 use crate::tree::shorten;
 use crate::{
-    ExternalTrafficPolicy, Meta, NAMESPACE_NAME_LABEL, Namespace, Node, Protocol, Service, ServicePort,
-    ServiceType, TargetPort,
+    ExternalTrafficPolicy, Labels, Meta, NAMESPACE_NAME_LABEL, Namespace, Node, Protocol, Service,
+    ServicePort, ServiceType, TargetPort,
 };
 
 use super::meta::labels_of;
@@ -30,16 +32,6 @@ pub(super) fn namespace(root: &Cursor<'_>, mut meta: Meta) -> Namespace {
 pub(super) fn node(root: &Cursor<'_>, meta: Meta) -> Node {
     let mut node = Node { meta, ..Node::default() };
     if let Some(spec) = root.mapping("spec") {
-        let network = |field: &Cursor<'_>| {
-            let text = field.text()?;
-            match parse_cidr(text) {
-                Ok(network) => Some(network.net),
-                Err((message, help)) => {
-                    field.error(message, help);
-                    None
-                }
-            }
-        };
         if let Some(list) = spec.list("podCIDRs") {
             node.pod_cidrs = list.items().filter_map(|item| network(&item)).collect();
         }
@@ -61,9 +53,82 @@ pub(super) fn node(root: &Cursor<'_>, meta: Meta) -> Node {
     node
 }
 
+fn network(field: &Cursor<'_>) -> Option<IpNet> {
+    match parse_cidr(field.text()?.trim()) {
+        Ok(network) => Some(network.net),
+        Err((message, help)) => {
+            field.error(message, help);
+            None
+        }
+    }
+}
+
+/// Annotations by which clouds keep a load balancer out of the internet, with the values that do so. `*`:
+/// any value but the empty one.
+const INTERNAL: [(&str, &[&str]); 18] = [
+    // Alibaba Cloud, by its present and its former name.
+    ("service.beta.kubernetes.io/alibaba-cloud-loadbalancer-address-type", &["intranet"]),
+    ("service.beta.kubernetes.io/alicloud-loadbalancer-address-type", &["intranet"]),
+    // Amazon; `0.0.0.0/0` was the only value at first.
+    ("service.beta.kubernetes.io/aws-load-balancer-internal", &["true", "0.0.0.0/0"]),
+    ("service.beta.kubernetes.io/aws-load-balancer-scheme", &["internal"]),
+    // Azure.
+    ("service.beta.kubernetes.io/azure-load-balancer-internal", &["true"]),
+    // Baidu.
+    ("service.beta.kubernetes.io/cce-load-balancer-internal-vpc", &["true"]),
+    // DigitalOcean.
+    ("service.beta.kubernetes.io/do-loadbalancer-network", &["internal"]),
+    // Google, now and formerly.
+    ("networking.gke.io/load-balancer-type", &["internal"]),
+    ("cloud.google.com/load-balancer-type", &["internal"]),
+    // Hetzner.
+    ("load-balancer.hetzner.cloud/disable-public-network", &["true"]),
+    // IBM.
+    ("service.kubernetes.io/ibm-load-balancer-cloud-provider-ip-type", &["private"]),
+    // OpenStack.
+    ("service.beta.kubernetes.io/openstack-internal-load-balancer", &["true"]),
+    // Oracle: load balancers and network load balancers.
+    ("service.beta.kubernetes.io/oci-load-balancer-internal", &["true"]),
+    ("oci-network-load-balancer.oraclecloud.com/internal", &["true"]),
+    // Outscale.
+    ("service.beta.kubernetes.io/osc-load-balancer-internal", &["true"]),
+    // Scaleway.
+    ("service.beta.kubernetes.io/scw-loadbalancer-private", &["true"]),
+    // Tencent: the subnet to be in.
+    ("service.kubernetes.io/qcloud-loadbalancer-internal-subnetid", &["*"]),
+    // Yandex Cloud.
+    ("yandex.cloud/load-balancer-type", &["internal"]),
+];
+
+fn is_internal(annotations: &Labels) -> bool {
+    INTERNAL.iter().any(|(name, values)| {
+        let value = annotations.get(*name).map(|value| value.trim());
+        value.is_some_and(|value| match values {
+            ["*"] => !value.is_empty(),
+            values => values.iter().any(|internal| internal.eq_ignore_ascii_case(value)),
+        })
+    })
+}
+
 pub(super) fn service(root: &Cursor<'_>, meta: Meta) -> Service {
     let mut service = Service { meta, ..Service::default() };
+    service.internal_load_balancer = is_internal(&service.meta.annotations);
+    if let Some(status) = root.field("status")
+        && let Some(balancer) = status.field("loadBalancer")
+        && let Some(list) = balancer.list("ingress")
+    {
+        service.load_balancer_ips = list.items().filter_map(|item| address(&item.field("ip")?)).collect();
+    }
     let Some(spec) = root.mapping("spec") else { return service };
+    if let Some(list) = spec.list("externalIPs") {
+        service.external_ips = list.items().filter_map(|item| address(&item)).collect();
+    }
+    if let Some(list) = spec.list("loadBalancerSourceRanges") {
+        service.source_ranges = list.items().filter_map(|item| network(&item)).collect();
+    }
+    if let Some(name) = spec.field("externalName").and_then(|field| field.text()) {
+        service.external_name = name.to_owned();
+    }
     service.selector =
         spec.mapping("selector").map(|map| labels_of(&map, true)).filter(|selector| !selector.is_empty());
     if let Some(field) = spec.field("type") {

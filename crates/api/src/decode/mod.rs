@@ -3,6 +3,7 @@
 mod cluster;
 mod cluster_policy;
 mod connectivity_test;
+mod entry;
 mod meta;
 mod network_policy;
 mod pod;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::cursor::Cursor;
 use crate::tree::shorten;
-use crate::{ClusterPolicyKind, Object, ObjectKey, Owner, Severity, WorkloadKind};
+use crate::{ClusterPolicyKind, Object, ObjectKey, Owner, RouteKind, Severity, WorkloadKind};
 
 /// What one text yields.
 #[derive(Debug, Default)]
@@ -36,15 +37,26 @@ pub(crate) enum Kind {
     NetworkPolicy,
     ClusterPolicy(ClusterPolicyKind),
     ConnectivityTest,
+    Ingress,
+    Gateway,
+    Route(RouteKind),
 }
 
 /// Groups whose kinds podgate knows: a kind of ours in another version of these is a mistake, while the same
 /// kind in any other group is somebody else's.
-const OWN_GROUPS: [&str; 7] =
-    ["", "apps", "batch", "extensions", "networking.k8s.io", "podgate.dev", "policy.networking.k8s.io"];
+const OWN_GROUPS: [&str; 8] = [
+    "",
+    "apps",
+    "batch",
+    "extensions",
+    "gateway.networking.k8s.io",
+    "networking.k8s.io",
+    "podgate.dev",
+    "policy.networking.k8s.io",
+];
 
 impl Kind {
-    const ALL: [(&'static str, Kind); 16] = [
+    const ALL: [(&'static str, Kind); 23] = [
         ("Namespace", Kind::Namespace),
         ("Node", Kind::Node),
         ("Pod", Kind::Pod),
@@ -54,6 +66,13 @@ impl Kind {
         ("AdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy)),
         ("BaselineAdminNetworkPolicy", Kind::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy)),
         ("ConnectivityTest", Kind::ConnectivityTest),
+        ("Ingress", Kind::Ingress),
+        ("Gateway", Kind::Gateway),
+        ("HTTPRoute", Kind::Route(RouteKind::Http)),
+        ("GRPCRoute", Kind::Route(RouteKind::Grpc)),
+        ("TLSRoute", Kind::Route(RouteKind::Tls)),
+        ("TCPRoute", Kind::Route(RouteKind::Tcp)),
+        ("UDPRoute", Kind::Route(RouteKind::Udp)),
         ("Deployment", Kind::Workload(WorkloadKind::Deployment)),
         ("ReplicaSet", Kind::Workload(WorkloadKind::ReplicaSet)),
         ("StatefulSet", Kind::Workload(WorkloadKind::StatefulSet)),
@@ -70,6 +89,19 @@ impl Kind {
             Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => {
                 &["policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"]
             }
+            Kind::Ingress => &["networking.k8s.io/v1"],
+            Kind::Route(RouteKind::Tcp | RouteKind::Udp) => &[
+                "gateway.networking.k8s.io/v1alpha2",
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1beta1",
+                "gateway.networking.k8s.io/v1alpha3",
+            ],
+            Kind::Gateway | Kind::Route(_) => &[
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1beta1",
+                "gateway.networking.k8s.io/v1alpha3",
+                "gateway.networking.k8s.io/v1alpha2",
+            ],
             Kind::ConnectivityTest => &["podgate.dev/v1alpha1"],
             Kind::ClusterPolicy(_) => &["policy.networking.k8s.io/v1alpha1"],
             Kind::Workload(WorkloadKind::ReplicationController) => &["v1"],
@@ -101,6 +133,7 @@ impl Kind {
             | (Kind::Workload(Deployment | DaemonSet | ReplicaSet | StatefulSet), "apps/v1beta2") => {
                 Some("1.16")
             }
+            (Kind::Ingress, "extensions/v1beta1" | "networking.k8s.io/v1beta1") => Some("1.22"),
             (Kind::Workload(CronJob), "batch/v1beta1") => Some("1.25"),
             (Kind::Workload(CronJob), "batch/v2alpha1") => Some("1.21"),
             _ => None,
@@ -193,6 +226,9 @@ pub(crate) fn document(
             None => return,
         },
         Kind::NetworkPolicy => Object::NetworkPolicy(network_policy::network_policy(root, meta)),
+        Kind::Ingress => Object::Ingress(entry::ingress(root, meta)),
+        Kind::Gateway => Object::Gateway(entry::gateway(root, meta)),
+        Kind::Route(kind) => Object::Route(entry::route(root, meta, kind)),
         Kind::ConnectivityTest => Object::ConnectivityTest(connectivity_test::connectivity_test(root, meta)),
         Kind::ClusterPolicy(kind) => {
             Object::ClusterPolicy(cluster_policy::cluster_policy(root, meta, kind, &api_version))
