@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::joint::map::JointPrefixMap;
+use rustc_hash::FxHashMap;
 
 use crate::predicates::{PredId, Predicates, Question};
 use crate::tables::ClassId;
@@ -26,6 +27,8 @@ pub(crate) struct Blocks {
     prefixes: JointPrefixMap<IpNet, Prefix>,
     /// Blocks that came or went since the last refresh.
     changed: Vec<IpNet>,
+    /// For each question about nodes, the addresses for which it is answered with yes, sorted.
+    nodes: FxHashMap<PredId, Vec<IpNet>>,
 }
 
 impl std::fmt::Debug for Blocks {
@@ -52,7 +55,8 @@ pub(crate) fn roots() -> [IpNet; 2] {
 
 impl Blocks {
     pub fn new() -> Self {
-        let mut blocks = Blocks { prefixes: JointPrefixMap::new(), changed: Vec::new() };
+        let mut blocks =
+            Blocks { prefixes: JointPrefixMap::new(), changed: Vec::new(), nodes: FxHashMap::default() };
         for root in roots() {
             blocks.hold(root);
             blocks.changed.push(root);
@@ -89,6 +93,20 @@ impl Blocks {
         self.changed.push(cidr);
     }
 
+    /// Has a question about nodes answered with yes for exactly these addresses.
+    pub fn set_nodes(&mut self, id: PredId, addresses: Vec<IpNet>, gone: &mut Vec<(IpNet, ClassId)>) {
+        let before = self.nodes.remove(&id).unwrap_or_default();
+        for net in before.iter().filter(|net| addresses.binary_search(net).is_err()) {
+            self.remove(id, *net, &[], gone);
+        }
+        for net in addresses.iter().filter(|net| before.binary_search(net).is_err()) {
+            self.add(id, *net, &[]);
+        }
+        if !addresses.is_empty() {
+            self.nodes.insert(id, addresses);
+        }
+    }
+
     /// Asks all prefixes inside changed blocks again.
     pub fn refresh(&mut self, predicates: &Predicates, gone: Vec<(IpNet, ClassId)>) -> BlockChanges {
         let mut nets = std::mem::take(&mut self.changed);
@@ -120,6 +138,7 @@ impl Blocks {
         for (_, outer) in self.prefixes.cover(net) {
             blocks.extend(outer.begins.iter().filter(|id| match &predicates.get(**id).question {
                 Question::Block(_, except) => !except.iter().any(|hole| hole.contains(net)),
+                Question::Nodes(_) => true,
                 _ => false,
             }));
         }

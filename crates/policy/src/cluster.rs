@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use ipnet::IpNet;
-use podgate_api::{LabelSelector, Labels, NetworkPolicy, Node, Object, ObjectKey, Pod};
+use podgate_api::{ClusterPolicy, LabelSelector, Labels, NetworkPolicy, Object, ObjectKey, Pod};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -14,9 +14,10 @@ use crate::blocks::Blocks;
 use crate::classes::Classes;
 use crate::fingerprint;
 use crate::namespaces::Namespaces;
+use crate::nodes::Nodes;
 use crate::parallel::map;
 use crate::pods::{PodIx, Pods, Told};
-use crate::policies::{self, CompiledPolicy, Ids};
+use crate::policies::{self, CompiledPolicy, Ids, PolicyKey, PolicyObject};
 use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PolicyIx, PredId, Predicates, SetId};
 use crate::program::{Program, Programs};
 use crate::programs::{Deciders, Facts, NamedPorts, ProgramKey, ProgramState};
@@ -52,16 +53,10 @@ pub struct Cluster {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Nodes {
-    by_name: HashMap<Arc<str>, Vec<IpAddr>>,
-    by_address: FxHashMap<IpAddr, Arc<str>>,
-}
-
-#[derive(Debug, Default)]
 pub(crate) struct Policies {
     pub slots: Vec<Option<Arc<CompiledPolicy>>>,
     free: Vec<PolicyIx>,
-    /// Slots by namespace and name.
+    /// Slots by kind, namespace and name.
     by_name: HashTable<PolicyIx>,
     hasher: DefaultHashBuilder,
     /// Replaced or deleted since the last commit; their places must not be used before its end,
@@ -133,8 +128,8 @@ impl Cluster {
         }
     }
 
-    /// Adds an object, or replaces the one of the same kind, namespace and name. Services are not
-    /// policy's business, and workloads must be expanded to pods first: both are ignored.
+    /// Adds an object, or replaces the one of the same kind, namespace and name. Workloads must be expanded to
+    /// pods first; they and whatever else decides nothing are ignored.
     pub fn apply(&mut self, object: Object) {
         match object {
             Object::Namespace(namespace) => {
@@ -144,9 +139,18 @@ impl Cluster {
             Object::Pod(pod) => self.apply_pod(pod),
             Object::NetworkPolicy(policy) => {
                 let version = fingerprint::version(&policy);
-                self.sides().1.apply(policy, version);
+                self.sides().1.apply(PolicyObject::Namespaced(policy), version);
             }
-            _ => {}
+            Object::ClusterPolicy(policy) => {
+                let version = fingerprint::cluster_scoped_version(&policy);
+                self.sides().1.apply(PolicyObject::ClusterScoped(Box::new(policy)), version);
+            }
+            Object::Service(_)
+            | Object::Workload(_)
+            | Object::Ingress(_)
+            | Object::Gateway(_)
+            | Object::Route(_)
+            | Object::ConnectivityTest(_) => {}
         }
     }
 
@@ -156,12 +160,12 @@ impl Cluster {
             "Namespace" => self.namespaces.undeclare(&key.name),
             "Node" => self.nodes.delete(&key.name),
             "Pod" => self.delete_pod(&key.namespace, &key.name),
-            "NetworkPolicy" => {
-                if let Some(ix) = self.policies.unname(&key.namespace, &key.name) {
+            kind => {
+                let key = PolicyKey { kind, namespace: &key.namespace, name: &key.name };
+                if let Some(ix) = self.policies.unname(key) {
                     self.sides().1.remove(ix);
                 }
             }
-            _ => {}
         }
     }
 
@@ -198,7 +202,9 @@ impl Cluster {
             },
             || {
                 let policies = policies.into_iter().zip(versions);
-                policies.for_each(|(policy, version)| policy_side.apply(policy, version));
+                policies.for_each(|(policy, version)| {
+                    policy_side.apply(PolicyObject::Namespaced(policy), version)
+                });
             },
         );
         for (namespace, ix) in placed {
@@ -262,9 +268,20 @@ impl Cluster {
         self.pods.iter().map(|(_, state)| &state.pod)
     }
 
-    /// All policies, in no particular order.
+    /// All NetworkPolicies, in no particular order.
     pub fn policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
-        self.policies.by_name.iter().map(|ix| &self.policies.get(*ix).object)
+        self.policies.by_name.iter().filter_map(|ix| match &self.policies.get(*ix).object {
+            PolicyObject::Namespaced(policy) => Some(policy),
+            PolicyObject::ClusterScoped(_) => None,
+        })
+    }
+
+    /// All cluster-scoped policies, in no particular order.
+    pub fn cluster_policies(&self) -> impl Iterator<Item = &ClusterPolicy> {
+        self.policies.by_name.iter().filter_map(|ix| match &self.policies.get(*ix).object {
+            PolicyObject::Namespaced(_) => None,
+            PolicyObject::ClusterScoped(policy) => Some(&**policy),
+        })
     }
 
     /// The pod that owns an address.
@@ -392,19 +409,24 @@ struct PolicySide<'a> {
 
 impl PolicySide<'_> {
     /// Adds or replaces a policy; `version` is its fingerprint.
-    fn apply(&mut self, policy: NetworkPolicy, version: u64) {
-        let name = self.policies.hash(&policy.meta.namespace, &policy.meta.name);
-        let old = self.policies.find(name, &policy.meta.namespace, &policy.meta.name);
+    fn apply(&mut self, policy: PolicyObject, version: u64) {
+        let name = self.policies.hash(policy.key());
+        let old = self.policies.find(name, policy.key());
         if let Some(ix) = old
             && self.policies.get(ix).version == version
         {
             self.update_text(ix, policy);
             return;
         }
-        let namespace = self.namespaces.mention(&policy.meta.namespace);
-        self.namespaces.get_mut(namespace).policies += 1;
         // The new version first: what both use stays in use.
-        let policy = Arc::new(policies::compile(policy, version, namespace, self));
+        let policy = Arc::new(match policy {
+            PolicyObject::Namespaced(policy) => {
+                let namespace = self.namespaces.mention(&policy.meta.namespace);
+                self.namespaces.get_mut(namespace).policies += 1;
+                policies::compile(policy, version, namespace, self)
+            }
+            PolicyObject::ClusterScoped(policy) => policies::compile_cluster_scoped(*policy, version, self),
+        });
         self.deciders.add_policy(&policy);
         for direction in [Direction::Egress, Direction::Ingress] {
             for rule in policy.rules(direction).unwrap_or_default() {
@@ -421,7 +443,7 @@ impl PolicySide<'_> {
     }
 
     /// Takes over what a new text of a policy says beside the rules: labels, places in files.
-    fn update_text(&mut self, ix: PolicyIx, policy: NetworkPolicy) {
+    fn update_text(&mut self, ix: PolicyIx, policy: PolicyObject) {
         let old = self.policies.get(ix).clone();
         if old.object == policy {
             return;
@@ -451,8 +473,10 @@ impl PolicySide<'_> {
                     .for_each(|(name, protocol)| self.names.release(*name, *protocol, direction));
             }
         }
-        self.namespaces.get_mut(policy.namespace).policies -= 1;
-        self.namespaces.unmention(policy.namespace);
+        if let Some(namespace) = policy.namespace {
+            self.namespaces.get_mut(namespace).policies -= 1;
+            self.namespaces.unmention(namespace);
+        }
         self.policies.removed.push(ix);
     }
 }
@@ -471,56 +495,22 @@ impl Ids for PolicySide<'_> {
     }
 }
 
-impl Nodes {
-    fn apply(&mut self, node: Node) {
-        self.delete(&node.meta.name);
-        let name = self.name(&node.meta.name);
-        for ip in &node.addresses {
-            self.by_address.insert(*ip, name.clone());
-        }
-        self.by_name.insert(name, node.addresses);
-    }
-
-    fn delete(&mut self, name: &str) {
-        for ip in self.by_name.remove(name).unwrap_or_default() {
-            if self.by_address.get(&ip).is_some_and(|owner| **owner == *name) {
-                self.by_address.remove(&ip);
-            }
-        }
-    }
-
-    /// One shared copy of a node's name.
-    fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some((name, _)) = self.by_name.get_key_value(name) {
-            return name.clone();
-        }
-        let name: Arc<str> = name.into();
-        self.by_name.insert(name.clone(), Vec::new());
-        name
-    }
-
-    /// The node that has an address.
-    pub fn at(&self, ip: IpAddr) -> Option<&Arc<str>> {
-        self.by_address.get(&ip)
-    }
-}
-
 impl Policies {
     pub fn get(&self, ix: PolicyIx) -> &Arc<CompiledPolicy> {
         self.slots[ix as usize].as_ref().expect("a policy in use")
     }
 
-    fn hash(&self, namespace: &str, name: &str) -> u64 {
-        self.hasher.hash_one((namespace, name))
+    fn hash(&self, key: PolicyKey<'_>) -> u64 {
+        self.hasher.hash_one(key)
     }
 
-    fn find(&self, hash: u64, namespace: &str, name: &str) -> Option<PolicyIx> {
-        self.by_name.find(hash, |ix| self.is(*ix, namespace, name)).copied()
+    fn find(&self, hash: u64, key: PolicyKey<'_>) -> Option<PolicyIx> {
+        self.by_name.find(hash, |ix| self.get(*ix).object.key() == key).copied()
     }
 
-    fn unname(&mut self, namespace: &str, name: &str) -> Option<PolicyIx> {
-        let hash = self.hash(namespace, name);
-        let ix = self.find(hash, namespace, name)?;
+    fn unname(&mut self, key: PolicyKey<'_>) -> Option<PolicyIx> {
+        let hash = self.hash(key);
+        let ix = self.find(hash, key)?;
         self.forget_name(hash, ix);
         Some(ix)
     }
@@ -529,11 +519,6 @@ impl Policies {
         if let Ok(entry) = self.by_name.find_entry(hash, |found| *found == ix) {
             entry.remove();
         }
-    }
-
-    fn is(&self, ix: PolicyIx, namespace: &str, name: &str) -> bool {
-        let meta = &self.get(ix).object.meta;
-        meta.namespace == namespace && meta.name == name
     }
 
     /// Adds a policy under the hash of its name, in place of an older version.
@@ -548,8 +533,7 @@ impl Policies {
         self.slots[ix as usize] = Some(policy);
         let Policies { by_name, slots, hasher, .. } = self;
         by_name.insert_unique(hash, ix, |ix| {
-            let meta = &slots[*ix as usize].as_ref().expect("a policy in use").object.meta;
-            hasher.hash_one((meta.namespace.as_str(), meta.name.as_str()))
+            hasher.hash_one(slots[*ix as usize].as_ref().expect("a policy in use").object.key())
         });
         ix
     }

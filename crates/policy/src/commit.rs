@@ -87,6 +87,7 @@ impl Cluster {
                 self.blocks.add(*id, *cidr, except);
             }
         }
+        self.ask_nodes(&mut gone);
         // A prefix may have gone and come back within this commit.
         let changes = self.blocks.refresh(&self.predicates, gone);
         for (net, class) in &changes.gone {
@@ -96,6 +97,19 @@ impl Cluster {
             }
         }
         changes
+    }
+
+    /// Answers the questions about nodes where nodes or questions changed.
+    fn ask_nodes(&mut self, gone: &mut Vec<(IpNet, ClassId)>) {
+        let changed = self.nodes.take_changed();
+        for (id, selector) in self.predicates.about_nodes() {
+            let addresses = match self.predicates.in_use(id) {
+                true if changed || self.predicates.fresh.contains(&id) => self.nodes.selected(selector),
+                true => continue,
+                false => Vec::new(),
+            };
+            self.blocks.set_nodes(id, addresses, gone);
+        }
     }
 
     /// Puts addresses and prefixes whose answers changed into their classes. Returns the new classes.

@@ -6,8 +6,7 @@ use podgate_api::Source;
 
 use crate::cluster::Cluster;
 use crate::evaluate::{Connection, Decision, Reason};
-use crate::pods::{PodState, Told};
-use crate::policies::{CompiledPolicy, CompiledRule, key_range};
+use crate::policies::CompiledRule;
 use crate::predicates::{NameId, PredId};
 use crate::tables::{Direction, PolicyRef, PortKey, RuleRef, Tier};
 
@@ -92,24 +91,28 @@ impl Cluster {
             Direction::Egress => told.egress,
             Direction::Ingress => told.ingress,
         });
-        let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else { return Vec::new() };
+        let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else {
+            return Vec::new();
+        };
         let answers = self.answers_of(other);
         let is_pod = self.told(other).is_some();
         let named = self.named_at(destination, key);
         let matches_peer = |rule: &CompiledRule| {
-            rule.any || (rule.all_pods && is_pod) || rule.peers.iter().any(|id| answers.binary_search(id).is_ok())
+            rule.any
+                || (rule.all_pods && is_pod)
+                || rule.peers.iter().any(|id| answers.binary_search(id).is_ok())
         };
         let matches_port = |rule: &CompiledRule| {
             rule.ranges.iter().any(|(lo, hi)| (*lo..=*hi).contains(&key.0))
                 || rule.named.iter().any(|name| named.contains(name))
         };
-        let policies = state.policies();
+        let policies = state.key.policies.iter().map(|ix| self.policies.get(*ix));
         policies
             .map(|policy| PolicyTrace {
                 policy: policy.policy_ref(),
                 tier: policy.tier(),
                 priority: policy.priority(),
-                source: policy.source().clone(),
+                source: policy.object.meta().source.clone(),
                 rules: policy
                     .rule_refs(direction)
                     .map(|(rule, effect)| {

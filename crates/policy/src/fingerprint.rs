@@ -1,7 +1,11 @@
 //! Numbers that stand for policies, rules and isolations: the same on every node, after every restart,
 //! and from every build of podgate, because what is hashed is written down here byte by byte.
 
-use podgate_api::{LabelSelector, NetworkPolicy, Operator, Peer, PolicyPort, PortMatch, Protocol, Rule};
+use ipnet::IpNet;
+use podgate_api::{
+    Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterPortMatch, ClusterRule, ClusterSubject,
+    ClusterTier, LabelSelector, Meta, NetworkPolicy, Operator, Peer, PolicyPort, PortMatch, Protocol, Rule,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::tables::{DeciderId, Direction};
@@ -70,23 +74,25 @@ impl Bytes {
             }
             Peer::IpBlock(block) => {
                 self.choice(1).number(block.except.len());
-                for net in std::iter::once(&block.cidr).chain(&block.except) {
-                    match net {
-                        ipnet::IpNet::V4(net) => {
-                            self.choice(4).choice(net.prefix_len()).0.extend(net.network().octets());
-                        }
-                        ipnet::IpNet::V6(net) => {
-                            self.choice(6).choice(net.prefix_len()).0.extend(net.network().octets());
-                        }
-                    }
-                }
+                std::iter::once(&block.cidr).chain(&block.except).for_each(|net| self.net(net));
             }
         }
     }
 
+    fn net(&mut self, net: &IpNet) {
+        match net {
+            IpNet::V4(net) => self.choice(4).choice(net.prefix_len()).0.extend(net.network().octets()),
+            IpNet::V6(net) => self.choice(6).choice(net.prefix_len()).0.extend(net.network().octets()),
+        }
+    }
+
     fn port(&mut self, port: &PolicyPort) {
-        self.protocol(port.protocol);
-        match &port.port {
+        self.port_match(port.protocol, &port.port);
+    }
+
+    fn port_match(&mut self, protocol: Protocol, port: &PortMatch) {
+        self.protocol(protocol);
+        match port {
             PortMatch::All => self.choice(0),
             PortMatch::Range(lo, hi) => self.choice(1).number((*lo).into()).number((*hi).into()),
             PortMatch::Named(name) => self.choice(2).text(name),
@@ -95,6 +101,55 @@ impl Bytes {
 
     fn protocol(&mut self, protocol: Protocol) {
         self.choice(protocol.number());
+    }
+
+    fn cluster_rule(&mut self, rule: &ClusterRule) {
+        self.choice(match rule.action {
+            Action::Accept => 0,
+            Action::Deny => 1,
+            Action::Pass => 2,
+        });
+        self.number(rule.peers.len());
+        rule.peers.iter().for_each(|peer| self.cluster_peer(peer));
+        self.optional(rule.ports.as_deref(), |bytes, ports| {
+            bytes.number(ports.len());
+            ports.iter().for_each(|port| bytes.cluster_port(port));
+        });
+    }
+
+    fn cluster_peer(&mut self, peer: &ClusterPeer) {
+        match peer {
+            ClusterPeer::Unknown(_) => {
+                self.choice(0);
+            }
+            ClusterPeer::Pods { namespaces, pods, .. } => {
+                self.choice(1).selector(namespaces);
+                self.selector(pods);
+            }
+            ClusterPeer::Nodes { nodes, .. } => self.choice(2).selector(nodes),
+            ClusterPeer::Networks { networks, .. } => {
+                self.choice(3).number(networks.len());
+                networks.iter().for_each(|net| self.net(net));
+            }
+            ClusterPeer::Domains { names, .. } => {
+                self.choice(4).number(names.len());
+                for name in names {
+                    self.text(name);
+                }
+            }
+        }
+    }
+
+    fn cluster_port(&mut self, port: &ClusterPort) {
+        match &port.matches {
+            ClusterPortMatch::Unknown => {
+                self.choice(0);
+            }
+            ClusterPortMatch::Port(protocol, port) => self.choice(1).port_match(*protocol, port),
+            ClusterPortMatch::Named(name) => {
+                self.choice(2).text(name);
+            }
+        }
     }
 
     fn hash(&self) -> u64 {
@@ -127,6 +182,31 @@ pub(crate) fn version(policy: &NetworkPolicy) -> u64 {
     bytes.hash()
 }
 
+/// As [`version`], for a cluster-scoped policy.
+pub(crate) fn cluster_scoped_version(policy: &ClusterPolicy) -> u64 {
+    let mut bytes = Bytes(Vec::with_capacity(512));
+    bytes.text(policy.kind.as_str()).text(&policy.meta.name);
+    bytes.choice(match policy.tier {
+        ClusterTier::Admin => 0,
+        ClusterTier::Baseline => 1,
+    });
+    bytes.0.extend_from_slice(&policy.priority.to_le_bytes());
+    match &policy.subject {
+        ClusterSubject::Unknown => {
+            bytes.choice(0);
+        }
+        ClusterSubject::Pods { namespaces, pods } => {
+            bytes.choice(1).selector(namespaces);
+            bytes.selector(pods);
+        }
+    }
+    for rules in [&policy.ingress, &policy.egress] {
+        bytes.number(rules.len());
+        rules.iter().for_each(|rule| bytes.cluster_rule(rule));
+    }
+    bytes.hash()
+}
+
 /// A rule of a version of a policy.
 pub(crate) fn rule(version: u64, direction: Direction, index: u32) -> DeciderId {
     let mut bytes = [0; 13];
@@ -137,14 +217,11 @@ pub(crate) fn rule(version: u64, direction: Direction, index: u32) -> DeciderId 
 }
 
 /// The isolation of a pod by these policies, whatever they allow.
-pub(crate) fn isolation<'a>(
-    direction: Direction,
-    policies: impl Iterator<Item = &'a NetworkPolicy>,
-) -> DeciderId {
+pub(crate) fn isolation<'a>(direction: Direction, policies: impl Iterator<Item = &'a Meta>) -> DeciderId {
     let mut bytes = Bytes(Vec::with_capacity(128));
     bytes.text("isolation").choice(number_of(direction));
-    for policy in policies {
-        bytes.text(&policy.meta.namespace).text(&policy.meta.name);
+    for meta in policies {
+        bytes.text(&meta.namespace).text(&meta.name);
     }
     bytes.decider()
 }
@@ -166,7 +243,7 @@ mod tests {
         assert_eq!(version, 0xfbf6_d0ab_160c_52ed);
         assert_eq!(rule(version, Direction::Ingress, 0), DeciderId(0xc6ad_60ca_2ab9_9f54));
         assert_eq!(
-            isolation(Direction::Egress, [&policy("web")].into_iter()),
+            isolation(Direction::Egress, [&policy("web").meta].into_iter()),
             DeciderId(0xf2b5_e834_b80f_6a50)
         );
     }

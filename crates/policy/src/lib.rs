@@ -16,9 +16,11 @@ mod classes;
 mod cluster;
 mod commit;
 mod evaluate;
+mod explain;
 mod fingerprint;
 mod labels;
 mod namespaces;
+mod nodes;
 mod paint;
 mod parallel;
 mod pods;
@@ -30,6 +32,7 @@ mod tables;
 
 pub use cluster::{Cluster, Settings, Size};
 pub use evaluate::{Connection, Decision, Reason, Side};
+pub use explain::{Effect, Explanation, PolicyTrace, RuleTrace};
 pub use program::{Program, Programs};
 pub use tables::{
     ClassId, Decider, DeciderId, Delta, Direction, Identity, Outcome, PolicyRef, PortKey, PortRange,

@@ -15,7 +15,6 @@ pub(crate) enum Stroke {
     /// Decide finally.
     Decide(Outcome),
     /// Leave the tier undecided.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only cluster-scoped policies pass"))]
     Pass,
 }
 

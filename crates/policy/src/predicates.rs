@@ -52,6 +52,10 @@ pub(crate) enum Question {
     Peer(Scope, LabelSelector),
     /// Is the address in the block and in none of its holes?
     Block(IpNet, Box<[IpNet]>),
+    /// Is it in the `status.addresses` of a Node that this selector selects?
+    Nodes(LabelSelector),
+    /// Has DNS answered with it for this name? No address is known to have a name so far.
+    Domain(Box<str>),
     /// Does the pod call this port number of this protocol by this name?
     NamedPort(NameId, u8, u16),
 }
@@ -91,6 +95,8 @@ pub(crate) struct Predicates {
     ids: HashTable<PredId>,
     hasher: DefaultHashBuilder,
     index: SelectorIndex<Scope, PredId>,
+    /// Those of them about nodes.
+    node_questions: Vec<PredId>,
     /// New since the last commit.
     pub fresh: Vec<PredId>,
     /// Not in use any more since the last commit.
@@ -105,6 +111,7 @@ impl Predicates {
             ids: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             index: SelectorIndex::new(),
+            node_questions: Vec::new(),
             fresh: Vec::new(),
             dead: Vec::new(),
         };
@@ -134,6 +141,14 @@ impl Predicates {
         self.get(id).refs > 0
     }
 
+    /// The questions about nodes, with their selectors.
+    pub fn about_nodes(&self) -> impl Iterator<Item = (PredId, &LabelSelector)> {
+        self.node_questions.iter().filter_map(|id| match &self.get(*id).question {
+            Question::Nodes(selector) => Some((*id, selector)),
+            _ => None,
+        })
+    }
+
     /// Takes the predicate into use, once more if it is already.
     pub fn hold(&mut self, question: Question) -> PredId {
         let hash = self.hasher.hash_one(&question);
@@ -153,6 +168,9 @@ impl Predicates {
         });
         if let Some((scope, selector)) = question.selector() {
             self.index.file(scope, selector, id);
+        }
+        if matches!(question, Question::Nodes(_)) {
+            self.node_questions.push(id);
         }
         self.slots[id as usize] = Some(Predicate {
             question,
@@ -187,6 +205,9 @@ impl Predicates {
             }
             if let Some((scope, selector)) = predicate.question.selector() {
                 self.index.unfile(scope, selector, id);
+            }
+            if matches!(predicate.question, Question::Nodes(_)) {
+                self.node_questions.retain(|known| *known != id);
             }
             self.free.push(id);
         }

@@ -1,5 +1,6 @@
 //! From compiled policies and classes to verdict tables.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
@@ -10,12 +11,13 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::classes::Classes;
+use crate::explain::Effect;
 use crate::fingerprint;
 use crate::paint::{self, KeyRange, Layer, Stroke};
 use crate::policies::{CompiledPolicy, key_range, merged};
 use crate::predicates::{IS_POD, Ids, NameId, PolicyIx, PredId, Predicates, Question};
 use crate::program::Program;
-use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Verdict};
+use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Tier, Verdict};
 
 /// Ports that pods call by name: name, protocol, number. Sorted.
 pub(crate) type NamedPorts = Box<[(NameId, u8, u16)]>;
@@ -24,7 +26,7 @@ pub(crate) type NamedPorts = Box<[(NameId, u8, u16)]>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ProgramKey {
     pub direction: Direction,
-    /// The isolating policies in the order in which rules are named, by namespace and name.
+    /// The policies that have a say, in the order in which they are asked: see [`CompiledPolicy::rank`].
     pub policies: Ids,
     /// Ingress only: what the subjects call by the names that the policies use.
     pub named: NamedPorts,
@@ -36,12 +38,18 @@ pub(crate) struct ProgramState {
     pub key: Arc<ProgramKey>,
     /// Sets of subjects that use it.
     pub refs: u32,
-    pub isolation: DeciderId,
-    /// The policies of the key, in its order.
-    isolating: Arc<[Arc<CompiledPolicy>]>,
+    isolation: Option<Isolation>,
     pub program: Program,
     plan: Plan,
     pool: Pool,
+}
+
+/// What denies the subjects what no rule allows.
+#[derive(Debug)]
+struct Isolation {
+    decider: DeciderId,
+    /// The NetworkPolicies of the program's key, in its order.
+    policies: Arc<[Arc<CompiledPolicy>]>,
 }
 
 /// The program's rows by what makes them: the rules in ascending order, then the port names resolved.
@@ -85,6 +93,8 @@ impl Pool {
 struct Plan {
     /// In the order in which they are asked: policy, place in that policy's compiled rules.
     rules: SmallVec<[(PolicyIx, u32); 2]>,
+    /// How many of `rules` are those of the Admin tier.
+    before_network_policies: u32,
     /// Rules that match any address.
     any: Ids,
     /// Rules that match any address or any pod's.
@@ -114,10 +124,18 @@ impl ProgramState {
     /// Makes the program with the rows of all classes that its rules tell apart.
     pub fn build(key: Arc<ProgramKey>, facts: Facts<'_>) -> ProgramState {
         let plan = Plan::new(&key, facts);
-        let isolation =
-            fingerprint::isolation(key.direction, key.policies.iter().map(|ix| &facts.policy(*ix).object));
-        let isolating = key.policies.iter().filter_map(|ix| facts.policies[*ix as usize].clone()).collect();
-        let maker = RowMaker { key: &key, plan: &plan, isolation, facts };
+        let isolating = key.policies.iter().filter_map(|ix| facts.policies[*ix as usize].as_ref());
+        let isolating: Arc<[Arc<CompiledPolicy>]> =
+            isolating.filter(|policy| policy.isolates()).cloned().collect();
+        let isolation = (!isolating.is_empty()).then(|| Isolation {
+            decider: fingerprint::isolation(
+                key.direction,
+                isolating.iter().map(|policy| policy.object.meta()),
+            ),
+            policies: isolating,
+        });
+        let decider = isolation.as_ref().map(|isolation| isolation.decider);
+        let maker = RowMaker { key: &key, plan: &plan, isolation: decider, facts };
         let default_any = maker.row(&plan.any, &[]);
         let default_pod =
             if plan.any == plan.any_pod { default_any.clone() } else { maker.row(&plan.any_pod, &[]) };
@@ -126,7 +144,7 @@ impl ProgramState {
         for (class, rules) in plan.matches(facts) {
             maker.add_row(&mut program, &mut pool, class, &rules);
         }
-        ProgramState { refs: 0, isolation, isolating, program, plan, pool, key }
+        ProgramState { refs: 0, isolation, program, plan, pool, key }
     }
 
     /// Adds the row of a class made after the program; `false` when the default row serves it.
@@ -140,7 +158,8 @@ impl ProgramState {
         if rules.is_empty() && self.plan.named_ports(class, facts).is_empty() {
             return false;
         }
-        let maker = RowMaker { key: &self.key, plan: &self.plan, isolation: self.isolation, facts };
+        let isolation = self.isolation.as_ref().map(|isolation| isolation.decider);
+        let maker = RowMaker { key: &self.key, plan: &self.plan, isolation, facts };
         maker.add_row(&mut self.program, &mut self.pool, class, &rules);
         true
     }
@@ -160,7 +179,15 @@ impl ProgramState {
 impl Plan {
     fn new(key: &ProgramKey, facts: Facts<'_>) -> Plan {
         let mut plan = Plan::default();
+        let isolated = key.policies.iter().any(|ix| facts.policy(*ix).isolates());
         for ix in &key.policies {
+            // NetworkPolicies decide finally: nobody asks the tier behind them.
+            let tier = facts.policy(*ix).tier();
+            if tier == Tier::Baseline && isolated {
+                break;
+            }
+            plan.before_network_policies +=
+                u32::from(tier == Tier::Admin) * facts.policy(*ix).parts_of(key.direction);
             let rules = facts.policy(*ix).rules(key.direction).unwrap_or_default();
             for (i, rule) in rules.iter().enumerate() {
                 let at = plan.rules.len() as u32;
@@ -228,7 +255,7 @@ impl Plan {
 struct RowMaker<'a> {
     key: &'a ProgramKey,
     plan: &'a Plan,
-    isolation: DeciderId,
+    isolation: Option<DeciderId>,
     facts: Facts<'a>,
 }
 
@@ -258,7 +285,7 @@ impl RowMaker<'_> {
             Direction::Ingress => &self.key.named,
             Direction::Egress => named,
         };
-        let ranges: Vec<(std::borrow::Cow<'_, [KeyRange]>, DeciderId)> = rules
+        let strokes: Vec<(Cow<'_, [KeyRange]>, Stroke)> = rules
             .iter()
             .map(|at| {
                 let (policy, rule) = self.plan.rules[*at as usize];
@@ -273,19 +300,32 @@ impl RowMaker<'_> {
                         .map(|(_, protocol, number)| key_range(*protocol, *number, *number));
                     merged(rule.ranges.iter().copied().chain(resolved).collect()).into_vec().into()
                 };
-                (ranges, rule.decider)
+                let decide = |verdict| Stroke::Decide(Outcome { verdict, decider: rule.decider });
+                let stroke = match rule.effect {
+                    Effect::Allow => decide(Verdict::Allowed),
+                    Effect::Deny => decide(Verdict::Denied),
+                    Effect::Pass => Stroke::Pass,
+                };
+                (ranges, stroke)
             })
             .collect();
-        let mut layers: Vec<Layer<'_>> = Vec::with_capacity(ranges.len() + 1);
-        const ECHO: [KeyRange; 2] = [(1 << 16 | 8, 1 << 16 | 8), (58 << 16 | 128, 58 << 16 | 128)];
-        layers.extend(ranges.iter().map(|(ranges, decider)| {
-            (&ranges[..], Stroke::Decide(Outcome { verdict: Verdict::Allowed, decider: *decider }))
-        }));
-        if self.facts.icmp_echo {
-            let echo = Outcome { verdict: Verdict::Allowed, decider: DeciderId::ICMP_ECHO };
-            layers.push((&ECHO, Stroke::Decide(echo)));
+        let admin = rules.partition_point(|at| *at < self.plan.before_network_policies);
+        let mut tiers: [Vec<Layer<'_>>; 2] = [Vec::new(), Vec::with_capacity(strokes.len() - admin + 1)];
+        for (at, stroke) in strokes.iter().enumerate() {
+            tiers[usize::from(at >= admin)].push((&stroke.0[..], stroke.1));
         }
-        paint::paint(&[layers], Outcome { verdict: Verdict::Denied, decider: self.isolation })
+        const ECHO: [KeyRange; 2] = [(1 << 16 | 8, 1 << 16 | 8), (58 << 16 | 128, 58 << 16 | 128)];
+        let otherwise = match self.isolation {
+            Some(decider) => {
+                if self.facts.icmp_echo {
+                    let echo = Outcome { verdict: Verdict::Allowed, decider: DeciderId::ICMP_ECHO };
+                    tiers[1].push((&ECHO, Stroke::Decide(echo)));
+                }
+                Outcome { verdict: Verdict::Denied, decider }
+            }
+            None => Outcome { verdict: Verdict::Allowed, decider: DeciderId::NOT_ISOLATED },
+        };
+        paint::paint(&tiers, otherwise)
     }
 }
 
@@ -336,11 +376,15 @@ impl Deciders {
     }
 
     pub fn add_program(&mut self, program: &ProgramState) {
-        self.add(program.isolation, What::Isolation(program.key.direction, program.isolating.clone()));
+        if let Some(isolation) = &program.isolation {
+            self.add(isolation.decider, What::Isolation(program.key.direction, isolation.policies.clone()));
+        }
     }
 
     pub fn remove_program(&mut self, program: &ProgramState) {
-        self.remove(program.isolation);
+        if let Some(isolation) = &program.isolation {
+            self.remove(isolation.decider);
+        }
     }
 
     fn add(&mut self, id: DeciderId, what: What) {

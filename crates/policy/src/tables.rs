@@ -204,6 +204,8 @@ pub struct RuleRef {
     pub direction: Direction,
     /// The rule's 0-based place in that list.
     pub index: u32,
+    /// The rule's name, which only cluster-scoped policies have; empty otherwise.
+    pub name: String,
     /// Where the rule is written.
     pub source: Source,
 }
@@ -214,7 +216,11 @@ impl fmt::Display for RuleRef {
             Direction::Egress => "egress",
             Direction::Ingress => "ingress",
         };
-        write!(f, "{} {list}[{}]", self.policy, self.index)
+        write!(f, "{} {list}[{}]", self.policy, self.index)?;
+        if !self.name.is_empty() {
+            write!(f, " \"{}\"", self.name)?;
+        }
+        Ok(())
     }
 }
 

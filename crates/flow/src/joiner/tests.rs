@@ -38,6 +38,7 @@ fn names() -> Names {
                 tier: Tier::NetworkPolicy,
                 direction: Direction::Egress,
                 index: 0,
+                name: String::new(),
                 source: Default::default(),
             }),
         ),

@@ -172,7 +172,7 @@ impl Cluster {
             let id = self.predicates.dead[at];
             let scope = match self.predicates.get(id).question {
                 Question::Peer(scope, _) => Some(scope),
-                Question::Block(..) => None,
+                Question::Block(..) | Question::Nodes(_) | Question::Domain(_) => None,
                 _ => continue,
             };
             self.classes.forget(id, &mut self.predicates);

@@ -63,25 +63,21 @@ impl Cluster {
         for subject in &set.subjects {
             policies.extend_from_slice(&self.predicates.get(*subject).policies);
         }
-        let order = |ix: &PolicyIx| {
-            let meta = &self.policies.get(*ix).object.meta;
-            (meta.namespace.as_str(), meta.name.as_str())
-        };
-        policies.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+        policies.sort_unstable_by(|a, b| self.policies.get(*a).rank().cmp(&self.policies.get(*b).rank()));
         [Direction::Egress, Direction::Ingress].map(|direction| {
-            let isolating: Ids = policies
+            let asked: Ids = policies
                 .iter()
                 .copied()
                 .filter(|ix| self.policies.get(*ix).rules(direction).is_some())
                 .collect();
-            if isolating.is_empty() {
+            if asked.is_empty() {
                 return None;
             }
             let named = match direction {
                 Direction::Egress => [].into(),
-                Direction::Ingress => self.named_of(&isolating, &set.named),
+                Direction::Ingress => self.named_of(&asked, &set.named),
             };
-            Some(ProgramKey { direction, policies: isolating, named })
+            Some(ProgramKey { direction, policies: asked, named })
         })
     }
 
