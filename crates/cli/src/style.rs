@@ -30,6 +30,11 @@ pub fn warning(message: &str) {
     let _ = writeln!(anstream::stderr(), "{WARN}warning:{WARN:#} {message}");
 }
 
+/// Prints a remark on standard error.
+pub fn note(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{FAINT}{message}{FAINT:#}");
+}
+
 /// Prints a finding about the input on standard error, as it describes itself.
 pub fn diagnostic(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

@@ -1,0 +1,163 @@
+//! Where manifests come from, the same for all commands: paths, directories, standard input.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ipnet::IpNet;
+use podgate_analysis::{World, WorldOptions};
+use podgate_api::{Input, LoadOptions, Loaded, Severity, load_with};
+
+use crate::outcome::{BAD, Failure};
+use crate::style;
+
+/// The options with which a command names its input.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Input")]
+pub struct ManifestArguments {
+    /// Manifests: a YAML or JSON file, a directory of them, or `-` for standard input. May be given several
+    /// times; without any the current directory is read.
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// Namespace of manifests that name none.
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// Network from which pods without an address are taken to get one (one IPv4 and one IPv6 network at
+    /// most); matters where a policy names private address ranges [default: 10.244.0.0/16,fd00:10:244::/48].
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub pod_network: Vec<IpNet>,
+}
+
+impl ManifestArguments {
+    /// Reads everything that is named, and prints what was found wrong with it on standard error. The answer
+    /// goes on without what can't be read; [`answered`] makes the exit code tell.
+    pub fn load(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
+        let loaded = self.read(positional)?;
+        report(&loaded);
+        if loaded.objects.is_empty() && loaded.has_errors() {
+            return Err(Failure::bad("nothing of the input could be read: mend the findings above first"));
+        }
+        Ok(loaded)
+    }
+
+    /// As [`ManifestArguments::load`], but leaves what was found wrong to the caller. Fails where there is
+    /// nothing to read.
+    pub fn read(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
+        let paths: Vec<PathBuf> = positional.iter().chain(&self.files).cloned().collect();
+        self.read_paths(&paths)
+    }
+
+    fn read_paths(&self, paths: &[PathBuf]) -> Result<Loaded, Failure> {
+        let here = [PathBuf::from(".")];
+        let implied = paths.is_empty();
+        let paths = if implied { &here[..] } else { paths };
+        let mut inputs = Vec::with_capacity(paths.len());
+        for path in paths {
+            inputs.push(input(path, &inputs)?);
+        }
+        let loaded = load_with(&inputs, &self.load_options());
+        if loaded.documents == 0 && !loaded.has_errors() {
+            return Err(nothing(paths, implied, &loaded));
+        }
+        if implied {
+            say_what_was_read(&loaded);
+        }
+        Ok(loaded)
+    }
+
+    /// What the reader has to know beside the input.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions { default_namespace: self.namespace.clone() }
+    }
+
+    /// The world to ask questions about; with pods that don't exist yet where `hypotheses` is set.
+    pub fn world(&self, loaded: Loaded, hypotheses: bool) -> Result<World, Failure> {
+        let mut options = WorldOptions { hypotheses, ..WorldOptions::default() };
+        for net in &self.pod_network {
+            let same_family = |other: &IpNet| other.addr().is_ipv4() == net.addr().is_ipv4();
+            if self.pod_network.iter().filter(|other| same_family(other)).count() > 1 {
+                return Err(Failure::bad(format!(
+                    "--pod-network {net}: one network for IPv4 and one for IPv6 at most"
+                )));
+            }
+            options.pod_networks.retain(|other| !same_family(other));
+            options.pod_networks.push(*net);
+        }
+        options.pod_networks.sort_by_key(|net| !net.addr().is_ipv4());
+        Ok(World::new(loaded.objects, &options))
+    }
+}
+
+/// The exit code of an answer: bad input (`broken`, from [`Loaded::has_errors`]) outweighs what was answered,
+/// because the answer may lack what could not be read.
+pub fn answered(code: u8, broken: bool) -> u8 {
+    if broken { BAD } else { code }
+}
+
+/// Prints what was found wrong with the input on standard error.
+pub fn report(loaded: &Loaded) {
+    for diagnostic in &loaded.diagnostics {
+        style::diagnostic(&diagnostic.to_string());
+    }
+    let errors = loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    if errors > 0 && !loaded.objects.is_empty() {
+        style::warning(&format!(
+            "{} in the input: the answer goes on without what could not be read, and the exit code is {BAD}",
+            count(errors, "error")
+        ));
+    }
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("{number} {what}") } else { format!("{number} {what}s") }
+}
+
+fn input(path: &Path, earlier: &[Input]) -> Result<Input, Failure> {
+    if path == Path::new("-") {
+        if earlier.contains(&Input::Stdin) {
+            return Err(Failure::bad("`-` is given twice: standard input can be read only once"));
+        }
+        return Ok(Input::Stdin);
+    }
+    // Half an answer because of a misspelt path would be worse than none.
+    match path.metadata() {
+        Ok(_) => Ok(Input::Path(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::bad(format!(
+            "{}: no such file or directory: check the path (`-` is standard input)",
+            path.display()
+        ))),
+        Err(error) => Err(Failure::bad(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn nothing(paths: &[PathBuf], implied: bool, loaded: &Loaded) -> Failure {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let help = "name files or directories with .yaml, .yml or .json manifests, or `-` for standard input";
+    Failure::bad(if implied {
+        format!("no manifests named, and none in the current directory: {help}")
+    } else if paths == [Path::new("-")] {
+        "standard input holds no manifest: did the command before the pipe fail?".to_owned()
+    } else if loaded.files.is_empty() {
+        format!("no manifests in {}: {help}", names.join(", "))
+    } else {
+        format!(
+            "no manifest in {} of {}: all of it is empty",
+            count(loaded.files.len(), "file"),
+            names.join(", ")
+        )
+    })
+}
+
+/// Nobody named the current directory: say what was found in it.
+fn say_what_was_read(loaded: &Loaded) {
+    let ignored: usize = loaded.ignored.values().sum();
+    let ignored = match ignored {
+        0 => String::new(),
+        more => format!(" ({more} of kinds that have no part in network policy)"),
+    };
+    style::note(&format!(
+        "reading the current directory: {}, {}{ignored}",
+        count(loaded.files.len(), "file"),
+        count(loaded.objects.len() + loaded.ignored.values().sum::<usize>(), "object")
+    ));
+}
