@@ -2,6 +2,7 @@
 //! specification that it holds.
 
 mod blocks;
+mod cluster_policies;
 mod deltas;
 mod fixture;
 mod kinds;
