@@ -3,10 +3,14 @@
 //!
 //! `PODGATE_SEEDS=1000` tries more clusters, `PODGATE_SEEDS=7..8` a certain one.
 
-use podgate_api::Object;
+use Action::{Accept, Deny, Pass};
+use podgate_api::{
+    Action, ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterRule, ClusterSubject, ClusterTier, Object,
+    PortMatch, Protocol, Source,
+};
 use podgate_bench::{Shape, random_small};
 use podgate_tests::compare::{Interesting, agree, caught, engine, seeds, shrink_and_panic};
-use podgate_tests::naive::World;
+use podgate_tests::naive::{Answer, Why, World};
 
 fn difference(objects: &[Object], icmp_echo: bool) -> Option<String> {
     caught(|| {
@@ -43,7 +47,7 @@ fn on_a_middle_sized_cluster() {
 #[test]
 fn the_questions_meet_every_kind_of_answer() {
     let mut seen = std::collections::BTreeSet::new();
-    for seed in 0..30 {
+    for seed in 0..100 {
         let objects = random_small(seed);
         let mut world = World::of(&objects);
         world.icmp_echo = true;
@@ -51,11 +55,106 @@ fn the_questions_meet_every_kind_of_answer() {
         for question in Interesting::of(&objects).some(&mut rng, 2_000) {
             let (egress, ingress) = world.answer(&question);
             for (direction, answer) in [("egress", egress), ("ingress", ingress)] {
-                let why = format!("{:?}", answer.why);
-                let kind = why.split([' ', '(']).next().unwrap_or_default().to_owned();
-                seen.insert((direction, kind));
+                let (name, tier) = match answer.why {
+                    Why::Rule { tier, .. } => ("Rule".to_owned(), tier),
+                    other => {
+                        let text = format!("{other:?}");
+                        (text.split('(').next().unwrap_or_default().to_owned(), None)
+                    }
+                };
+                seen.insert((direction, name, tier, answer.allowed));
             }
         }
     }
-    assert_eq!(seen.len(), 14, "seven reasons in two directions: {seen:?}");
+    // Rules of NetworkPolicies allow; those of the two other tiers allow and deny.
+    assert_eq!(seen.len(), 22, "six reasons and five rules, in two directions: {seen:?}");
+}
+
+/// What clusters would decide if a part of cluster-scoped policies meant something else.
+#[test]
+fn every_part_of_a_cluster_policy_changes_some_answer() {
+    type Misread = fn(&mut ClusterPolicy);
+    fn rules(policy: &mut ClusterPolicy) -> impl Iterator<Item = &mut ClusterRule> {
+        policy.ingress.iter_mut().chain(&mut policy.egress)
+    }
+    fn peers(policy: &mut ClusterPolicy) -> impl Iterator<Item = &mut Vec<ClusterPeer>> {
+        rules(policy).map(|rule| &mut rule.peers)
+    }
+    let parts: [(&str, Misread); 15] = [
+        ("the tier", |policy| policy.tier = ClusterTier::Admin),
+        ("the priority", |policy| policy.priority = 7),
+        ("a tie's winner", |policy| policy.meta.name = format!("z{}", 9 - policy.meta.name.len())),
+        ("the order of rules", |policy| policy.ingress.reverse()),
+        ("Pass", |policy| rules(policy).for_each(|rule| replace(&mut rule.action, Pass, Accept))),
+        ("Deny", |policy| rules(policy).for_each(|rule| replace(&mut rule.action, Deny, Pass))),
+        ("Accept", |policy| rules(policy).for_each(|rule| replace(&mut rule.action, Accept, Pass))),
+        ("rules without peers", |policy| {
+            policy.egress.retain(|rule| !rule.peers.is_empty());
+            policy.ingress.iter_mut().filter(|rule| rule.peers.is_empty()).for_each(|rule| {
+                rule.peers.push(ClusterPeer::Unknown(Source::default()));
+            });
+        }),
+        ("an unknown subject", |policy| {
+            if policy.subject == ClusterSubject::Unknown {
+                policy.ingress.clear();
+            }
+        }),
+        ("unknown peers", |policy| {
+            peers(policy).for_each(|peers| peers.retain(|peer| !matches!(peer, ClusterPeer::Unknown(_))));
+        }),
+        ("unknown ports", |policy| {
+            rules(policy).for_each(|rule| {
+                rule.ports.iter_mut().flatten().for_each(|port| {
+                    if port.matches == ClusterPortMatch::Unknown {
+                        port.matches = ClusterPortMatch::Named("none".to_owned());
+                    }
+                });
+            });
+        }),
+        ("named ports", |policy| {
+            rules(policy).for_each(|rule| {
+                rule.ports.iter_mut().flatten().for_each(|port| {
+                    if matches!(port.matches, ClusterPortMatch::Named(_)) {
+                        port.matches = ClusterPortMatch::Port(Protocol::Tcp, PortMatch::All);
+                    }
+                });
+            });
+        }),
+        ("rules without ports", |policy| {
+            rules(policy).filter(|rule| rule.ports.is_none()).for_each(|rule| rule.ports = Some(Vec::new()));
+        }),
+        ("Nodes", |policy| {
+            peers(policy).for_each(|peers| peers.retain(|peer| !matches!(peer, ClusterPeer::Nodes { .. })));
+        }),
+        ("Networks", |policy| {
+            peers(policy)
+                .for_each(|peers| peers.retain(|peer| !matches!(peer, ClusterPeer::Networks { .. })));
+        }),
+    ];
+    for (part, misread) in parts {
+        let matters = (0..200).any(|seed| {
+            let objects = random_small(seed);
+            let mut misunderstood = objects.clone();
+            for object in &mut misunderstood {
+                if let Object::ClusterPolicy(policy) = object {
+                    misread(policy);
+                }
+            }
+            if misunderstood == objects {
+                return false;
+            }
+            let (world, other) = (World::of(&objects), World::of(&misunderstood));
+            let mut rng = podgate_bench::Rng::new(seed);
+            let mut questions = Interesting::of(&objects).some(&mut rng, 1_000).into_iter();
+            let allowed = |(egress, ingress): (Answer, Answer)| (egress.allowed, ingress.allowed);
+            questions.any(|question| allowed(world.answer(&question)) != allowed(other.answer(&question)))
+        });
+        assert!(matters, "{part} could mean anything: no question shows it");
+    }
+}
+
+fn replace(action: &mut Action, what: Action, by: Action) {
+    if *action == what {
+        *action = by;
+    }
 }
