@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use podgate_policy::{Decider, PolicyRef, Verdict};
+use podgate_policy::{Decider, PolicyRef, Tier, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -133,6 +133,9 @@ pub enum Reason {
     Rule {
         /// The policy it belongs to.
         policy: PolicyRef,
+        /// When the policy is asked; absent for NetworkPolicies.
+        #[serde(default = "network_policy", skip_serializing_if = "is_network_policy")]
+        tier: Tier,
         /// `ingress` or `egress`: the list it is in.
         list: podgate_policy::Direction,
         /// Its 0-based place in the list.
@@ -146,7 +149,7 @@ pub enum Reason {
         /// Every policy that isolates it in this direction.
         policies: Vec<PolicyRef>,
     },
-    /// No policy isolates the pod in this direction.
+    /// No NetworkPolicy isolates the pod in this direction, and no cluster-scoped rule decides.
     NotIsolated,
     /// The setting that lets ICMP echo through.
     IcmpEcho,
@@ -176,6 +179,7 @@ impl Reason {
             Decider::IcmpEcho => Reason::IcmpEcho,
             Decider::Rule(rule) => Reason::Rule {
                 policy: rule.policy.clone(),
+                tier: rule.tier,
                 list: rule.direction,
                 rule: rule.index,
                 written: rule.source.to_string(),
@@ -245,10 +249,48 @@ pub fn protocol_name(number: u8) -> String {
     }
 }
 
+fn network_policy() -> Tier {
+    Tier::NetworkPolicy
+}
+
+fn is_network_policy(tier: &Tier) -> bool {
+    *tier == Tier::NetworkPolicy
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
 
 fn is_zero(value: &u64) -> bool {
     *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podgate_policy::{Direction, RuleRef};
+
+    #[test]
+    fn rules_of_every_tier_are_named_and_survive_their_line() {
+        for (kind, namespace, tier, text, told) in [
+            ("NetworkPolicy", "shop", Tier::NetworkPolicy, "shop/guard egress[2]", None),
+            ("ClusterNetworkPolicy", "", Tier::Admin, "ClusterNetworkPolicy guard egress[2]", Some("Admin")),
+            (
+                "BaselineAdminNetworkPolicy",
+                "",
+                Tier::Baseline,
+                "BaselineAdminNetworkPolicy guard egress[2]",
+                Some("Baseline"),
+            ),
+        ] {
+            let policy = PolicyRef { kind: kind.into(), namespace: namespace.into(), name: "guard".into() };
+            let source = podgate_api::Source { file: "a.yaml".into(), line: 7, column: 3 };
+            let rule = RuleRef { policy, tier, direction: Direction::Egress, index: 2, name: String::new(), source };
+            let reason = Reason::of(&Decider::Rule(rule));
+            assert_eq!(reason.to_string(), text);
+            let line = serde_json::to_value(&reason).unwrap();
+            assert_eq!(line.get("tier").and_then(|tier| tier.as_str()), told, "{line}");
+            assert_eq!(serde_json::from_value::<Reason>(line).unwrap(), reason);
+        }
+    }
 }

@@ -164,6 +164,11 @@ pub struct OutsidePlan {
     pub listen: Vec<(Protocol, u16)>,
 }
 
+/// Whether the object is a policy of any kind.
+pub fn is_policy(object: &Object) -> bool {
+    matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_))
+}
+
 impl Plan {
     /// Makes a lab's plan.
     ///
@@ -184,7 +189,7 @@ impl Plan {
     /// The objects for the engine: Namespaces and policies of the input as they are, and the plan's pods
     /// and nodes with their addresses.
     pub fn objects(&self, input: &[Object]) -> Vec<Object> {
-        let kept = input.iter().filter(|o| matches!(o, Object::Namespace(_) | Object::NetworkPolicy(_)));
+        let kept = input.iter().filter(|o| matches!(o, Object::Namespace(_)) || is_policy(o));
         let nodes = self.nodes.iter().map(|node| Object::Node(node.object()));
         let pods = self.pods.iter().map(|pod| Object::Pod(pod.object(&self.nodes[pod.node].name)));
         kept.cloned().chain(nodes).chain(pods).collect()

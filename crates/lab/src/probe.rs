@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use podgate_api::{Object, PortMatch, Protocol};
+use podgate_api::{ClusterPortMatch, Object, PortMatch, Protocol};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use expect::{Query, Ruling};
@@ -33,7 +33,7 @@ pub use wire::Wire;
 
 use crate::enforce::{Client, evaluate};
 use crate::error::{Error, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, is_policy};
 use crate::state::Lab;
 use crate::up;
 use matrix::{Matrix, Trial};
@@ -75,7 +75,7 @@ pub fn lab(lab: &Lab, options: &Options) -> Result<ProbeReport> {
     let (spec, plan) = (lab.spec()?.ok_or_else(is_down)?, lab.plan()?.ok_or_else(is_down)?);
     let mut objects = up::load(&spec).objects;
     if !spec.policies {
-        objects.retain(|object| !matches!(object, Object::NetworkPolicy(_)));
+        objects.retain(|object| !is_policy(object));
     }
     let mut options = options.clone();
     options.selection.undeclared = options.selection.undeclared.or_else(|| port_in_a_range(&objects));
@@ -87,14 +87,26 @@ pub fn lab(lab: &Lab, options: &Options) -> Result<ProbeReport> {
 
 /// A port inside a range of ports that a policy names: shows more than any other undeclared port.
 fn port_in_a_range(objects: &[Object]) -> Option<u16> {
-    let policies = objects.iter().filter_map(|object| match object {
-        Object::NetworkPolicy(policy) => Some(policy),
+    let in_range = |protocol: Protocol, port: &PortMatch| match *port {
+        PortMatch::Range(first, last) if protocol == Protocol::Tcp && first < last => {
+            Some(first + (last - first) / 2)
+        }
         _ => None,
-    });
-    let rules = policies.flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    let ports = rules.flat_map(|rule| rule.ports.iter().flatten());
-    ports.filter(|port| port.protocol == Protocol::Tcp).find_map(|port| match port.port {
-        PortMatch::Range(first, last) if first < last => Some(first + (last - first) / 2),
+    };
+    objects.iter().find_map(|object| match object {
+        Object::NetworkPolicy(policy) => {
+            let rules = policy.ingress.iter().chain(&policy.egress);
+            let mut ports = rules.flat_map(|rule| rule.ports.iter().flatten());
+            ports.find_map(|port| in_range(port.protocol, &port.port))
+        }
+        Object::ClusterPolicy(policy) => {
+            let rules = policy.ingress.iter().chain(&policy.egress);
+            let mut ports = rules.flat_map(|rule| rule.ports.iter().flatten());
+            ports.find_map(|port| match &port.matches {
+                ClusterPortMatch::Port(protocol, port) => in_range(*protocol, port),
+                _ => None,
+            })
+        }
         _ => None,
     })
 }

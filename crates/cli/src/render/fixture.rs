@@ -4,7 +4,7 @@ use podgate_flow::{Decision, Reason};
 use podgate_lab::probe::{
     Cell, Expected, Measured, Place, PlaceKind, Possible, ProbeReport, Target, TargetKind, Wire,
 };
-use podgate_policy::{Direction, PolicyRef, Verdict};
+use podgate_policy::{Direction, PolicyRef, Tier, Verdict};
 
 fn policy(name: &str) -> PolicyRef {
     PolicyRef { kind: "NetworkPolicy".into(), namespace: "shop".into(), name: name.into() }
@@ -17,6 +17,7 @@ pub fn open() -> Decision {
 pub fn rule() -> Decision {
     let reason = Reason::Rule {
         policy: policy("allow-web"),
+        tier: Tier::NetworkPolicy,
         list: Direction::Ingress,
         rule: 0,
         written: "a.yaml:7:3".into(),

@@ -22,7 +22,7 @@ use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET,
 use super::server::Server;
 use super::sources::{Reading, Sources};
 use crate::error::{Error, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, is_policy};
 use crate::state::{Lab, Spec};
 use crate::up::ENFORCE_READY;
 use crate::{interrupt, up};
@@ -173,7 +173,7 @@ impl Daemon {
     fn enforce(&mut self, noticed: Instant) -> Result<()> {
         let mut input = self.sources.objects(&self.files.in_order());
         if !self.spec.policies {
-            input.retain(|object| !matches!(object, Object::NetworkPolicy(_)));
+            input.retain(|object| !is_policy(object));
         }
         let plan = Plan::new(self.lab.name(), &input, self.spec.nodes, Some(&self.plan))?;
         let changes = self.tell_engine(plan.objects(&input));

@@ -1,9 +1,11 @@
-//! The outside host's addresses: enough of them that every `ipBlock` rule can be tried.
+//! The outside host's addresses: enough of them that every rule about networks can be tried.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use podgate_api::{NetworkPolicy, Object, Peer, PortMatch, Protocol};
+use podgate_api::{
+    ClusterPeer, ClusterPolicy, ClusterPortMatch, NetworkPolicy, Object, Peer, PortMatch, Protocol,
+};
 
 use super::{
     FABRIC_OUTSIDE_ADDRESSES, NODE_NETWORKS, OUTSIDE_ADDRESSES, OutsidePlan, POD_NETWORKS, SERVICE_NETWORKS,
@@ -44,10 +46,22 @@ pub(super) fn plan(netns: String, objects: &[Object], service_ips: &[IpAddr]) ->
         .iter()
         .filter_map(|o| if let Object::NetworkPolicy(policy) = o { Some(policy) } else { None })
         .collect();
-    OutsidePlan { netns, addresses: addresses(&policies, service_ips), listen: listen(&policies) }
+    let cluster_policies: Vec<&ClusterPolicy> = objects
+        .iter()
+        .filter_map(|o| if let Object::ClusterPolicy(policy) = o { Some(policy) } else { None })
+        .collect();
+    let mut ports: Vec<(Protocol, u16)> = USUAL_PORTS.to_vec();
+    ports.extend(named_by(&policies).chain(named_by_cluster(&cluster_policies)).flat_map(edges));
+    ports.sort();
+    ports.dedup();
+    OutsidePlan { netns, addresses: addresses(&policies, &cluster_policies, service_ips), listen: ports }
 }
 
-fn addresses(policies: &[&NetworkPolicy], service_ips: &[IpAddr]) -> Vec<IpAddr> {
+fn addresses(
+    policies: &[&NetworkPolicy],
+    cluster_policies: &[&ClusterPolicy],
+    service_ips: &[IpAddr],
+) -> Vec<IpAddr> {
     let networks = POD_NETWORKS.iter().chain(&NODE_NETWORKS).chain(&SERVICE_NETWORKS).chain(&UNUSABLE);
     let closed: Vec<IpNet> = networks.filter_map(|net| net.parse().ok()).collect();
     let usable = |ip: &IpAddr| !closed.iter().any(|net| net.contains(ip)) && !service_ips.contains(ip);
@@ -67,6 +81,23 @@ fn addresses(policies: &[&NetworkPolicy], service_ips: &[IpAddr]) -> Vec<IpAddr>
                 others.into_iter().filter(|net| except.contains(net) && net != except).collect();
             represent(&mut chosen, except, &inner, &closed, &usable);
         }
+    }
+    let mut networks: Vec<IpNet> = cluster_policies
+        .iter()
+        .flat_map(|policy| &policy.egress)
+        .flat_map(|rule| &rule.peers)
+        .filter_map(
+            |peer| if let ClusterPeer::Networks { networks, .. } = peer { Some(networks) } else { None },
+        )
+        .flatten()
+        .copied()
+        .collect();
+    networks.dedup();
+    for network in &networks {
+        // What a smaller network inside takes away is as good as a hole: rules treat them differently.
+        let inner: Vec<IpNet> =
+            networks.iter().filter(|net| network.contains(*net) && *net != network).copied().collect();
+        represent(&mut chosen, network, &inner, &closed, &usable);
     }
     chosen.truncate(MAX_ADDRESSES);
     chosen
@@ -101,25 +132,40 @@ fn add(ip: IpAddr, n: u8) -> Option<IpAddr> {
     }
 }
 
-fn listen(policies: &[&NetworkPolicy]) -> Vec<(Protocol, u16)> {
-    let mut ports: Vec<(Protocol, u16)> = USUAL_PORTS.to_vec();
-    for rule in policies.iter().flat_map(|policy| &policy.egress) {
-        let to_blocks =
-            rule.peers.as_ref().is_none_or(|peers| peers.iter().any(|p| matches!(p, Peer::IpBlock(_))));
-        if !to_blocks {
-            continue;
-        }
-        for entry in rule.ports.iter().flatten() {
-            if let PortMatch::Range(first, last) = entry.port {
-                let edges =
-                    if last - first < WHOLE_RANGE { (first..=last).collect() } else { vec![first, last] };
-                ports.extend(edges.into_iter().map(|port| (entry.protocol, port)));
-            }
-        }
-    }
-    ports.sort();
-    ports.dedup();
-    ports
+/// The ports of egress rules to blocks.
+fn named_by(policies: &[&NetworkPolicy]) -> impl Iterator<Item = (Protocol, PortMatch)> {
+    let is_block = |peer: &Peer| matches!(peer, Peer::IpBlock(_));
+    policies
+        .iter()
+        .flat_map(|policy| &policy.egress)
+        .filter(move |rule| rule.peers.as_ref().is_none_or(|peers| peers.iter().any(is_block)))
+        .flat_map(|rule| rule.ports.iter().flatten())
+        .map(|entry| (entry.protocol, entry.port.clone()))
+}
+
+/// The ports of egress rules to networks and domains.
+fn named_by_cluster(policies: &[&ClusterPolicy]) -> impl Iterator<Item = (Protocol, PortMatch)> {
+    let is_outside =
+        |peer: &ClusterPeer| matches!(peer, ClusterPeer::Networks { .. } | ClusterPeer::Domains { .. });
+    policies
+        .iter()
+        .flat_map(|policy| &policy.egress)
+        .filter(move |rule| rule.peers.iter().any(is_outside))
+        .flat_map(|rule| rule.ports.iter().flatten())
+        .filter_map(|entry| match &entry.matches {
+            ClusterPortMatch::Port(protocol, port) => Some((*protocol, port.clone())),
+            ClusterPortMatch::Named(_) | ClusterPortMatch::Unknown => None,
+        })
+}
+
+/// The ports of an entry that are worth answering on.
+fn edges((protocol, port): (Protocol, PortMatch)) -> impl Iterator<Item = (Protocol, u16)> {
+    let ports = match port {
+        PortMatch::Range(first, last) if last - first < WHOLE_RANGE => (first..=last).collect(),
+        PortMatch::Range(first, last) => vec![first, last],
+        PortMatch::All | PortMatch::Named(_) => Vec::new(),
+    };
+    ports.into_iter().map(move |port| (protocol, port))
 }
 
 /// The fabric's own addresses can't be the outside's.

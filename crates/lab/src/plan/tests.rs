@@ -40,6 +40,13 @@ fn policy(egress: &str) -> String {
     )
 }
 
+fn cluster_policy(egress: &str) -> String {
+    format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{ name: guard }}\n\
+         spec: {{ tier: Admin, priority: 1, subject: {{ namespaces: {{}} }}, egress: [{egress}] }}\n---\n"
+    )
+}
+
 fn pods(plan: &Plan) -> Vec<String> {
     plan.pods.iter().map(|pod| format!("{} {} {}", pod.name, plan.nodes[pod.node].name, pod.ips[0])).collect()
 }
@@ -286,6 +293,24 @@ fn the_outside_answers_on_the_ports_that_blocks_are_allowed_on() {
 }
 
 #[test]
+fn the_outside_can_show_what_cluster_policies_say_of_networks() {
+    let rules = "{ action: Accept, to: [{ networks: [203.0.113.0/25, 192.0.2.9/32] }], \
+                 protocols: [{ tcp: { destinationPort: { number: 8443 } } }] }, \
+                 { action: Deny, to: [{ networks: [203.0.113.0/24, '2001:db8:1::/48'] }], \
+                 protocols: [{ udp: { destinationPort: { range: { start: 9000, end: 9100 } } } }] }";
+    let outside = plan(&cluster_policy(rules), 1).outside;
+    let extra: Vec<String> = outside.addresses[2..].iter().map(ToString::to_string).collect();
+    // One in the denied network that isn't in the accepted one.
+    assert_eq!(extra, ["203.0.113.10", "192.0.2.9", "203.0.113.138", "2001:db8:1::a"]);
+    for port in [(Protocol::Tcp, 8443), (Protocol::Udp, 9000), (Protocol::Udp, 9100), (Protocol::Tcp, 443)] {
+        assert!(outside.listen.contains(&port), "{port:?}");
+    }
+    let inside = "{ action: Accept, to: [{ namespaces: {} }], \
+                  protocols: [{ tcp: { destinationPort: { number: 7777 } } }] }";
+    assert!(!plan(&cluster_policy(inside), 1).outside.listen.contains(&(Protocol::Tcp, 7777)));
+}
+
+#[test]
 fn the_number_of_nodes_follows_flag_then_earlier_plan_then_input() {
     let node = |name: &str| format!("apiVersion: v1\nkind: Node\nmetadata: {{ name: {name} }}\n---\n");
     let two = node("a") + &node("b");
@@ -300,10 +325,16 @@ fn the_number_of_nodes_follows_flag_then_earlier_plan_then_input() {
 
 #[test]
 fn the_engine_gets_pods_and_nodes_with_addresses_and_the_policies_as_written() {
-    let input = objects(&format!("{}{}", deployment("web", 1), policy("{}")));
+    let zone = "apiVersion: v1\nkind: Node\nmetadata: { name: node-1, labels: { zone: z } }\n---\n";
+    let yaml = [zone, &deployment("web", 1), &policy("{}"), &cluster_policy("")].concat();
+    let input = objects(&yaml);
     let plan = Plan::new("t", &input, 1, None).unwrap();
-    let kinds: Vec<String> = plan.objects(&input).iter().map(|object| object.key().to_string()).collect();
-    assert_eq!(kinds, ["NetworkPolicy shop/p", "Node node-1", "Pod shop/web-0"]);
+    let told = plan.objects(&input);
+    let kinds: Vec<String> = told.iter().map(|object| object.key().to_string()).collect();
+    let expected = ["NetworkPolicy shop/p", "ClusterNetworkPolicy guard", "Node node-1", "Pod shop/web-0"];
+    assert_eq!(kinds, expected);
+    let Object::Node(node) = &told[2] else { panic!("the node is third") };
+    assert_eq!((&node.addresses, node.meta.labels["zone"].as_str()), (&plan.nodes[0].addresses, "z"));
     let Some(Object::Pod(pod)) = plan.objects(&input).pop() else { panic!("the pod is last") };
     assert_eq!(pod.ips, plan.pods[0].ips);
     assert_eq!(pod.node.as_deref(), Some("node-1"));
