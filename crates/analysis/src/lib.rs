@@ -9,11 +9,13 @@
 //! Every verdict comes from the engine (`podgate-policy`); this crate asks, groups and names. Absent on
 //! purpose: files, terminals, output formats, exit codes.
 
+pub mod ends;
 pub mod ip;
 pub mod ports;
 pub mod relation;
 pub mod world;
 
+pub use ends::{End, EndError, PortSpec, Ports, Resolved};
 pub use ip::IpSet;
 pub use ports::{PortSet, PortSetId, PortSets};
 pub use relation::{Party, PartyId, PartyKind, Relation};

@@ -15,6 +15,8 @@ use podgate_api::{
 use podgate_policy::{Cluster, Identity, Settings};
 use rustc_hash::FxHashMap;
 
+pub use hypotheses::describe;
+
 /// Place of a workload in [`World::workloads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkloadId(pub u32);
