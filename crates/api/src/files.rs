@@ -177,7 +177,8 @@ impl Texts {
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether a file in a directory is read as a manifest: by its ending.
+pub fn is_manifest(path: &Path) -> bool {
     path.extension()
         .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }

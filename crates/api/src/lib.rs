@@ -37,6 +37,7 @@ pub use cluster_policy::{
 pub use connectivity_test::{ConnectivityCase, ConnectivityTest, Expect, Written};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::{Backend, BackendPort, Gateway, Ingress, Listener, ParentRef, Route, RouteKind};
+pub use files::is_manifest;
 pub use load::{Input, LoadOptions, Loaded, load, load_text, load_with};
 pub use meta::{Labels, Meta, NAMESPACE_NAME_LABEL, Object, ObjectKey, Source};
 pub use network_policy::{IpBlock, NetworkPolicy, Peer, PodPeer, PolicyPort, PortMatch, Protocol, Rule};
