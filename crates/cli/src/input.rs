@@ -1,4 +1,6 @@
-//! Where manifests come from, the same for all commands: paths, directories, standard input.
+//! Where manifests come from, the same for all commands: paths, directories, standard input, a git ref.
+
+mod git;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,9 @@ pub struct ManifestArguments {
     /// Namespace of manifests that name none.
     #[arg(short, long, value_name = "NAME", default_value = "default")]
     pub namespace: String,
+    /// Read the paths as they are at this branch, tag or commit, without touching the working tree.
+    #[arg(long, value_name = "REF")]
+    pub git: Option<String>,
     /// Network from which pods without an address are taken to get one (one IPv4 and one IPv6 network at
     /// most); matters where a policy names private address ranges [default: 10.244.0.0/16,fd00:10:244::/48].
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
@@ -31,19 +36,38 @@ impl ManifestArguments {
     /// Reads everything that is named, and prints what was found wrong with it on standard error. The answer
     /// goes on without what can't be read; [`answered`] makes the exit code tell.
     pub fn load(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
-        let loaded = self.read(positional)?;
-        report(&loaded);
-        if loaded.objects.is_empty() && loaded.has_errors() {
-            return Err(Failure::bad("nothing of the input could be read: mend the findings above first"));
-        }
-        Ok(loaded)
+        reported(self.read(positional)?)
     }
 
     /// As [`ManifestArguments::load`], but leaves what was found wrong to the caller. Fails where there is
     /// nothing to read.
     pub fn read(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
-        let paths: Vec<PathBuf> = positional.iter().chain(&self.files).cloned().collect();
-        self.read_paths(&paths)
+        let paths = self.paths(positional);
+        let Some(reference) = &self.git else { return self.read_paths(&paths) };
+        let loaded = git::load_at(reference, &paths, &self.load_options())?;
+        if loaded.documents == 0 && !loaded.has_errors() {
+            report(&loaded);
+            return Err(Failure::bad(format!(
+                "--git {reference}: no manifests there: name other paths or another ref"
+            )));
+        }
+        Ok(loaded)
+    }
+
+    /// Reads paths as they are at a git ref, whatever `--git` says, and prints what was found wrong. A path
+    /// that was not there then is a warning and counts as empty: it may be new.
+    pub fn load_at(&self, reference: &str, positional: &[PathBuf]) -> Result<Loaded, Failure> {
+        reported(git::load_at(reference, &self.paths(positional), &self.load_options())?)
+    }
+
+    /// Reads paths as they are now, whatever `--git` says, and prints what was found wrong.
+    pub fn load_now(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
+        reported(self.read_paths(&self.paths(positional))?)
+    }
+
+    /// All paths that are named, by position first.
+    fn paths(&self, positional: &[PathBuf]) -> Vec<PathBuf> {
+        positional.iter().chain(&self.files).cloned().collect()
     }
 
     fn read_paths(&self, paths: &[PathBuf]) -> Result<Loaded, Failure> {
@@ -91,6 +115,14 @@ impl ManifestArguments {
 /// because the answer may lack what could not be read.
 pub fn answered(code: u8, broken: bool) -> u8 {
     if broken { BAD } else { code }
+}
+
+fn reported(loaded: Loaded) -> Result<Loaded, Failure> {
+    report(&loaded);
+    if loaded.objects.is_empty() && loaded.has_errors() {
+        return Err(Failure::bad("nothing of the input could be read: mend the findings above first"));
+    }
+    Ok(loaded)
 }
 
 /// Prints what was found wrong with the input on standard error.
