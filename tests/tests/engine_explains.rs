@@ -6,12 +6,13 @@ use podgate_bench::{Rng, random_small};
 use podgate_policy::{
     Cluster, Connection, Direction, Effect, PolicyTrace, PolicyUse, Reason, RuleRef, Tier, Verdict,
 };
-use podgate_tests::compare::{Interesting, engine, seeds};
+use podgate_tests::compare::{Interesting, connection, engine, seeds};
 
 /// The verdict that the named rules make, by the order of tiers alone.
 fn verdict_of(policies: &[PolicyTrace]) -> (Verdict, Option<RuleRef>) {
     let asked = |tier: Tier| {
-        let rules = policies.iter().filter(move |policy| policy.tier == tier).flat_map(|policy| &policy.rules);
+        let rules =
+            policies.iter().filter(move |policy| policy.tier == tier).flat_map(|policy| &policy.rules);
         rules.filter(|rule| rule.matches)
     };
     let final_of = |tier: Tier| match asked(tier).next() {
@@ -34,11 +35,13 @@ fn explanations_lead_to_the_verdict() {
         let objects = random_small(seed);
         let cluster = engine(&objects, false);
         let mut rng = Rng::new(seed);
-        for question in Interesting::of(&objects).some(&mut rng, 1_000) {
+        for question in Interesting::of(&objects).some(&mut rng, 1_000).iter().map(connection) {
             let explanation = cluster.explain(&question);
             assert_eq!(explanation.decision, cluster.evaluate(&question));
             let decision = &explanation.decision;
-            for (side, trace) in [(&decision.egress, &explanation.egress), (&decision.ingress, &explanation.ingress)] {
+            for (side, trace) in
+                [(&decision.egress, &explanation.egress), (&decision.ingress, &explanation.ingress)]
+            {
                 if matches!(side.reason, Reason::OwnNode | Reason::Itself | Reason::NotAPod) {
                     assert!(trace.is_empty());
                     continue;
@@ -56,7 +59,7 @@ fn explanations_lead_to_the_verdict() {
 }
 
 fn questions(objects: &[Object], seed: u64) -> Vec<Connection> {
-    Interesting::of(objects).some(&mut Rng::new(seed), 3_000)
+    Interesting::of(objects).some(&mut Rng::new(seed), 3_000).iter().map(connection).collect()
 }
 
 fn verdicts(cluster: &Cluster, questions: &[Connection]) -> Vec<Verdict> {
@@ -135,7 +138,8 @@ fn what_is_needed_changes_something() {
     for seed in seeds(40) {
         let objects = random_small(seed);
         let cluster = engine(&objects, false);
-        let questions: Vec<Connection> = Interesting::of(&objects).all().collect();
+        let questions: Vec<Connection> =
+            Interesting::of(&objects).all().map(|question| connection(&question)).collect();
         let before = verdicts(&cluster, &questions);
         for policy in cluster.redundancies().iter().filter(|policy| policy.selects && policy.needed) {
             let after = engine(&without_policies(&objects, &[policy]), false);

@@ -41,7 +41,7 @@ pub struct PolicyTrace {
 pub struct RuleTrace {
     /// The rule.
     pub rule: RuleRef,
-    /// What the rule does where it matches.
+    /// What the rule does where it matches. A Pass rule that podgate can't understand denies.
     pub effect: Effect,
     /// Some peer of the rule is the other end.
     pub peer: bool,
@@ -121,8 +121,9 @@ impl Cluster {
                             peer: parts().any(matches_peer),
                             port: parts().any(matches_port),
                             matches: parts().any(|part| matches_peer(part) && matches_port(part)),
+                            // What can't be understood does not do what is written: it fails closed.
+                            effect: parts().next().map_or(effect, |part| part.effect),
                             rule,
-                            effect,
                         }
                     })
                     .collect(),

@@ -28,12 +28,14 @@ mod policies;
 mod predicates;
 mod program;
 mod programs;
+mod redundancy;
 mod tables;
 
 pub use cluster::{Cluster, Settings, Size};
 pub use evaluate::{Connection, Decision, Reason, Side};
 pub use explain::{Effect, Explanation, PolicyTrace, RuleTrace};
 pub use program::{Program, Programs};
+pub use redundancy::{PolicyUse, RuleUse};
 pub use tables::{
     ClassId, Decider, DeciderId, Delta, Direction, Identity, Outcome, PolicyRef, PortKey, PortRange,
     ProgramId, Row, RuleRef, Tier, Verdict,

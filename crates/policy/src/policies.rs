@@ -18,6 +18,7 @@ use crate::tables::{DeciderId, Direction, PolicyRef, PortKey, RuleRef, Tier};
 pub(crate) use cluster_scoped::compile_cluster_scoped;
 
 /// A policy as it was written.
+#[expect(clippy::large_enum_variant, reason = "nearly all policies are the large variant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PolicyObject {
     Namespaced(NetworkPolicy),

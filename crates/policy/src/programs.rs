@@ -7,14 +7,14 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::classes::Classes;
 use crate::explain::Effect;
 use crate::fingerprint;
 use crate::paint::{self, KeyRange, Layer, Stroke};
-use crate::policies::{CompiledPolicy, key_range, merged};
+use crate::policies::{CompiledPolicy, CompiledRule, key_range, merged};
 use crate::predicates::{IS_POD, Ids, NameId, PolicyIx, PredId, Predicates, Question};
 use crate::program::Program;
 use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Tier, Verdict};
@@ -61,6 +61,9 @@ struct Pool {
 }
 
 type Signature = SmallVec<[u32; 4]>;
+
+/// What the pods of one class call by names: name, protocol, number.
+type Named = SmallVec<[(NameId, u8, u16); 4]>;
 
 impl Pool {
     /// How many signatures are tried one by one.
@@ -123,7 +126,7 @@ impl<'a> Facts<'a> {
 impl ProgramState {
     /// Makes the program with the rows of all classes that its rules tell apart.
     pub fn build(key: Arc<ProgramKey>, facts: Facts<'_>) -> ProgramState {
-        let plan = Plan::new(&key, facts);
+        let plan = Plan::new(&key, facts, Scope::Deciding);
         let isolating = key.policies.iter().filter_map(|ix| facts.policies[*ix as usize].as_ref());
         let isolating: Arc<[Arc<CompiledPolicy>]> =
             isolating.filter(|policy| policy.isolates()).cloned().collect();
@@ -176,14 +179,23 @@ impl ProgramState {
     }
 }
 
+/// Which rules a plan holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Those that can decide.
+    Deciding,
+    /// Those of the Baseline tier as well where NetworkPolicies come before it.
+    All,
+}
+
 impl Plan {
-    fn new(key: &ProgramKey, facts: Facts<'_>) -> Plan {
+    fn new(key: &ProgramKey, facts: Facts<'_>, scope: Scope) -> Plan {
         let mut plan = Plan::default();
         let isolated = key.policies.iter().any(|ix| facts.policy(*ix).isolates());
         for ix in &key.policies {
             // NetworkPolicies decide finally: nobody asks the tier behind them.
             let tier = facts.policy(*ix).tier();
-            if tier == Tier::Baseline && isolated {
+            if tier == Tier::Baseline && isolated && scope == Scope::Deciding {
                 break;
             }
             plan.before_network_policies +=
@@ -208,6 +220,11 @@ impl Plan {
         plan.names.sort_unstable();
         plan.names.dedup();
         plan
+    }
+
+    fn rule<'a>(&self, at: u32, direction: Direction, facts: Facts<'a>) -> &'a CompiledRule {
+        let (policy, rule) = self.rules[at as usize];
+        &facts.policy(policy).rules(direction).unwrap_or_default()[rule as usize]
     }
 
     /// Every class that some rule with predicates matches, or whose port names matter, with the rules
@@ -236,7 +253,7 @@ impl Plan {
     }
 
     /// What the class's pods call by the names that egress rules use.
-    fn named_ports(&self, class: ClassId, facts: Facts<'_>) -> SmallVec<[(NameId, u8, u16); 4]> {
+    fn named_ports(&self, class: ClassId, facts: Facts<'_>) -> Named {
         let mut ports = SmallVec::new();
         if self.names.is_empty() {
             return ports;
@@ -288,25 +305,14 @@ impl RowMaker<'_> {
         let strokes: Vec<(Cow<'_, [KeyRange]>, Stroke)> = rules
             .iter()
             .map(|at| {
-                let (policy, rule) = self.plan.rules[*at as usize];
-                let rules = self.facts.policy(policy).rules(self.key.direction).unwrap_or_default();
-                let rule = &rules[rule as usize];
-                let ranges = if rule.named.is_empty() {
-                    (&rule.ranges[..]).into()
-                } else {
-                    let resolved = named
-                        .iter()
-                        .filter(|(name, protocol, _)| rule.named.contains(&(*name, *protocol)))
-                        .map(|(_, protocol, number)| key_range(*protocol, *number, *number));
-                    merged(rule.ranges.iter().copied().chain(resolved).collect()).into_vec().into()
-                };
+                let rule = self.plan.rule(*at, self.key.direction, self.facts);
                 let decide = |verdict| Stroke::Decide(Outcome { verdict, decider: rule.decider });
                 let stroke = match rule.effect {
                     Effect::Allow => decide(Verdict::Allowed),
                     Effect::Deny => decide(Verdict::Denied),
                     Effect::Pass => Stroke::Pass,
                 };
-                (ranges, stroke)
+                (rule.resolved(named), stroke)
             })
             .collect();
         let admin = rules.partition_point(|at| *at < self.plan.before_network_policies);
@@ -326,6 +332,66 @@ impl RowMaker<'_> {
             None => Outcome { verdict: Verdict::Allowed, decider: DeciderId::NOT_ISOLATED },
         };
         paint::paint(&tiers, otherwise)
+    }
+}
+
+impl CompiledRule {
+    /// The rule's ranges with those of its port names, by what the destination calls its ports.
+    fn resolved(&self, named: &[(NameId, u8, u16)]) -> Cow<'_, [KeyRange]> {
+        if self.named.is_empty() {
+            return (&self.ranges[..]).into();
+        }
+        let resolved = named
+            .iter()
+            .filter(|(name, protocol, _)| self.named.contains(&(*name, *protocol)))
+            .map(|(_, protocol, number)| key_range(*protocol, *number, *number));
+        merged(self.ranges.iter().copied().chain(resolved).collect()).into_vec().into()
+    }
+}
+
+/// A rule's place in the program's list, with its ranges at one row.
+type RowRule<'a> = (u32, Cow<'a, [KeyRange]>);
+
+/// A program's rules and which of them meet at some row, those of all tiers.
+pub(crate) struct RowSource<'a> {
+    pub facts: Facts<'a>,
+    key: &'a ProgramKey,
+    plan: Plan,
+}
+
+impl<'a> RowSource<'a> {
+    pub fn new(key: &'a ProgramKey, facts: Facts<'a>) -> Self {
+        RowSource { facts, key, plan: Plan::new(key, facts, Scope::All) }
+    }
+
+    /// All rules in the order in which they are asked.
+    pub fn rules(&self) -> impl Iterator<Item = (PolicyIx, &'a CompiledRule)> {
+        let rules = self.plan.rules.iter().enumerate();
+        rules.map(|(at, (policy, _))| (*policy, self.plan.rule(at as u32, self.key.direction, self.facts)))
+    }
+
+    /// The rules of each row: of any address, of any pod, and of the classes that rules tell apart. Rows of
+    /// equal rules and port names come once.
+    pub fn rows(&self) -> Vec<Vec<RowRule<'a>>> {
+        let mut rows: FxHashSet<(Signature, Named)> = FxHashSet::default();
+        rows.insert((Signature::from_slice(&self.plan.any), Named::new()));
+        rows.insert((Signature::from_slice(&self.plan.any_pod), Named::new()));
+        for (class, mut rules) in self.plan.matches(self.facts) {
+            let pod = self.facts.classes.key(class).first() == Some(&IS_POD);
+            rules.extend_from_slice(if pod { &self.plan.any_pod } else { &self.plan.any });
+            rules.sort_unstable();
+            rules.dedup();
+            rows.insert((Signature::from_slice(&rules), self.plan.named_ports(class, self.facts)));
+        }
+        let row = |(rules, named): (Signature, Named)| {
+            let named = match self.key.direction {
+                Direction::Ingress => &self.key.named[..],
+                Direction::Egress => &named,
+            };
+            let rule = |at: u32| (at, self.plan.rule(at, self.key.direction, self.facts).resolved(named));
+            rules.into_iter().map(rule).collect()
+        };
+        rows.into_iter().map(row).collect()
     }
 }
 
