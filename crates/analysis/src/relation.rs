@@ -6,6 +6,7 @@
 //! allowed(sender, receiver) = sender's egress row of the receiver's class AND the other way round
 //! ```
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use podgate_policy::{ClassId, Program, ProgramId, Programs};
 use rustc_hash::FxHashMap;
 
@@ -22,8 +23,8 @@ pub struct PartyId(pub u32);
 pub struct Party {
     /// What it is.
     pub kind: PartyKind,
-    /// Its class, as the other end of a connection.
-    pub class: ClassId,
+    /// Its class, as the other end of a connection; `None` for a domain name.
+    pub class: Option<ClassId>,
     /// Judges connections it makes; `None`: allowed.
     pub egress: Option<ProgramId>,
     /// Judges connections made to it; `None`: allowed.
@@ -37,6 +38,8 @@ pub enum PartyKind {
     Pods(VariantId),
     /// Addresses that are no pod's and that policy can't tell apart.
     Outside(IpSet),
+    /// Addresses that DNS answers with for a name that some rule names: unknown so far. Only a destination.
+    Domain(String),
 }
 
 /// Who reaches whom on which ports in one address family.
@@ -49,7 +52,7 @@ pub struct Relation {
     /// The port sets that [`PortSetId`]s stand for.
     pub sets: PortSets,
     /// For each party, its place among `senders` and `receivers`.
-    roles: Vec<(u32, u32)>,
+    roles: Vec<(Option<u32>, u32)>,
     /// Parties alike as a source.
     senders: Vec<Role>,
     /// Parties alike as a destination.
@@ -96,7 +99,7 @@ impl Relation {
             if let Some(identity) = variant.identity(family) {
                 parties.push(Party {
                     kind: PartyKind::Pods(VariantId(number as u32)),
-                    class: identity.class,
+                    class: Some(identity.class),
                     egress: identity.egress,
                     ingress: identity.ingress,
                 });
@@ -106,7 +109,16 @@ impl Relation {
             by_longest_prefix(family, world.cluster.prefixes().map(|(net, class)| (net, class)));
         outside.sort_by(|a, b| a.1.cmp(&b.1));
         for (class, set) in outside {
-            parties.push(Party { kind: PartyKind::Outside(set), class, egress: None, ingress: None });
+            parties.push(Party {
+                kind: PartyKind::Outside(set),
+                class: Some(class),
+                egress: None,
+                ingress: None,
+            });
+        }
+        for name in world.cluster.domain_names() {
+            let kind = PartyKind::Domain(name.to_owned());
+            parties.push(Party { kind, class: None, egress: None, ingress: None });
         }
         let mut relation = Relation {
             family,
@@ -124,24 +136,36 @@ impl Relation {
     }
 
     fn assign_roles(&mut self, world: &World) {
-        let mut senders: FxHashMap<(ClassId, Option<ProgramId>, bool), u32> = FxHashMap::default();
-        let mut receivers: FxHashMap<(ClassId, Option<ProgramId>, bool), u32> = FxHashMap::default();
+        let mut senders: FxHashMap<(u32, Option<ProgramId>, bool), u32> = FxHashMap::default();
+        let mut receivers: FxHashMap<(u32, Option<ProgramId>, bool), u32> = FxHashMap::default();
+        let mut next = 0;
         for (number, party) in self.parties.iter().enumerate() {
             let pod = match party.kind {
                 PartyKind::Pods(variant) => !world.workload(world.variant(variant).workload).host_network,
-                PartyKind::Outside(_) => false,
+                PartyKind::Outside(_) | PartyKind::Domain(_) => false,
             };
-            let next = self.classes.len() as u32;
-            let class = *self.classes.entry(party.class).or_insert(next);
+            let class = match party.class {
+                Some(class) => *self.classes.entry(class).or_insert_with(|| {
+                    next += 1;
+                    next - 1
+                }),
+                None => {
+                    next += 1;
+                    next - 1
+                }
+            };
             let role = |roles: &mut Vec<Role>, known: &mut FxHashMap<_, u32>, program| {
-                let at = *known.entry((party.class, program, pod)).or_insert_with(|| {
+                let at = *known.entry((class, program, pod)).or_insert_with(|| {
                     roles.push(Role { class, program, pod, members: Vec::new() });
                     roles.len() as u32 - 1
                 });
                 roles[at as usize].members.push(PartyId(number as u32));
                 at
             };
-            let sender = role(&mut self.senders, &mut senders, party.egress);
+            let sender = match party.kind {
+                PartyKind::Domain(_) => None,
+                _ => Some(role(&mut self.senders, &mut senders, party.egress)),
+            };
             let receiver = role(&mut self.receivers, &mut receivers, party.ingress);
             self.roles.push((sender, receiver));
         }
@@ -154,7 +178,16 @@ impl Relation {
         programs.dedup();
         for id in programs {
             let Some(program) = world.cluster.program(id) else { continue };
-            let table = self.table(program);
+            let mut table = self.table(program);
+            for (party, (_, receiver)) in self.parties.iter().zip(&self.roles) {
+                if let PartyKind::Domain(name) = &party.kind
+                    && let Some(row) = world.cluster.row_of_domain(id, name, &everywhere(self.family))
+                {
+                    let class = self.receivers[*receiver as usize].class;
+                    table.own.push((class, self.sets.id(PortSet::allowed(&row))));
+                }
+            }
+            table.own.sort_unstable();
             self.tables.insert(id, table);
         }
     }
@@ -169,7 +202,6 @@ impl Relation {
                 own.push((*class, id));
             }
         }
-        own.sort_unstable();
         let any = self.sets.id(PortSet::allowed(program.default_row(false)));
         let pod = self.sets.id(PortSet::allowed(program.default_row(true)));
         Table { any, pod, own }
@@ -180,10 +212,12 @@ impl Relation {
         &self.parties[id.0 as usize]
     }
 
-    /// The ports on which one party reaches another.
+    /// The ports on which one party reaches another; nothing comes from a domain name.
     pub fn ports(&mut self, from: PartyId, to: PartyId) -> PortSetId {
-        let (sender, receiver) = (self.roles[from.0 as usize].0, self.roles[to.0 as usize].1);
-        self.between(sender, receiver)
+        match (self.roles[from.0 as usize].0, self.roles[to.0 as usize].1) {
+            (Some(sender), receiver) => self.between(sender, receiver),
+            (None, _) => PortSetId::NONE,
+        }
     }
 
     fn between(&mut self, sender: u32, receiver: u32) -> PortSetId {
@@ -217,6 +251,14 @@ impl Relation {
     /// What each group of senders reaches of one group of receivers, in the order of [`Relation::senders`].
     pub fn column(&mut self, receiver: usize) -> Vec<PortSetId> {
         (0..self.senders.len() as u32).map(|sender| self.between(sender, receiver as u32)).collect()
+    }
+}
+
+/// Every address of a family.
+fn everywhere(family: Family) -> IpNet {
+    match family {
+        Family::V4 => Ipv4Net::default().into(),
+        Family::V6 => Ipv6Net::default().into(),
     }
 }
 

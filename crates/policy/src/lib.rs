@@ -15,6 +15,7 @@ mod blocks;
 mod classes;
 mod cluster;
 mod commit;
+mod domains;
 mod evaluate;
 mod explain;
 mod fingerprint;

@@ -141,6 +141,12 @@ impl Predicates {
         self.get(id).refs > 0
     }
 
+    /// All questions in use.
+    pub fn all(&self) -> impl Iterator<Item = (PredId, &Question)> {
+        let known = self.slots.iter().enumerate();
+        known.filter_map(|(id, slot)| Some((id as PredId, &slot.as_ref().filter(|p| p.refs > 0)?.question)))
+    }
+
     /// The questions about nodes, with their selectors.
     pub fn about_nodes(&self) -> impl Iterator<Item = (PredId, &LabelSelector)> {
         self.node_questions.iter().filter_map(|id| match &self.get(*id).question {

@@ -167,6 +167,17 @@ impl ProgramState {
         true
     }
 
+    /// The row of an address that answers exactly these predicates with yes, sorted, and is no pod's.
+    pub fn row_of(&self, answers: &[PredId], facts: Facts<'_>) -> Row {
+        let mut rules: SmallVec<[u32; 8]> = SmallVec::from_slice(&self.plan.any);
+        let asked = self.plan.by_predicate.iter().filter(|(p, _)| answers.binary_search(p).is_ok());
+        rules.extend(asked.map(|(_, rule)| *rule));
+        rules.sort_unstable();
+        rules.dedup();
+        let isolation = self.isolation.as_ref().map(|isolation| isolation.decider);
+        RowMaker { key: &self.key, plan: &self.plan, isolation, facts }.row(&rules, &[])
+    }
+
     /// The predicates whose classes need rows, each once.
     pub fn predicates(&self) -> impl Iterator<Item = PredId> {
         let mut last = None;

@@ -52,6 +52,7 @@ fn every_pair_and_port_agrees_with_the_engine() {
     let address = |party: &Party| match &party.kind {
         PartyKind::Pods(variant) => world.pod(world.variant(*variant).pods[0]).ips[0],
         PartyKind::Outside(set) => set.first().unwrap(),
+        PartyKind::Domain(name) => panic!("no rule names {name}"),
     };
     let ids = || (0..5).map(PartyId);
     let mut allowed = 0;
@@ -88,4 +89,37 @@ fn columns_are_pairs_at_once() {
             assert_eq!(relation.ports(from, to), ports);
         }
     }
+}
+
+#[test]
+fn names_are_destinations_for_those_whose_rules_name_them() {
+    let policies = "
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: out}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: shop}}}
+  egress:
+  - {name: api, action: Accept, to: [{domainNames: ['*.example.com']}], protocols: [{tcp: {destinationPort: {number: 443}}}]}
+  - {name: rest, action: Deny, to: [{networks: ['0.0.0.0/0']}]}
+";
+    let loaded = load_text("test.yaml", &format!("{CLUSTER}---{policies}"));
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    let world = World::new(loaded.objects, &WorldOptions::default());
+    let mut relation = Relation::new(&world, Family::V4);
+    let named = |wanted: &str| {
+        let at = relation.parties.iter().position(|party| match &party.kind {
+            PartyKind::Pods(variant) => world.workload(world.variant(*variant).workload).name == wanted,
+            PartyKind::Domain(name) => name == wanted,
+            PartyKind::Outside(_) => false,
+        });
+        PartyId(at.unwrap_or_else(|| panic!("{wanted} is there")) as u32)
+    };
+    let (web, ops, example) = (named("web"), named("ops"), named("*.example.com"));
+    let ports = relation.ports(web, example);
+    assert_eq!(relation.sets.get(ports).to_string(), "TCP 443");
+    assert_eq!(relation.ports(ops, example), PortSetId::ALL);
+    assert_eq!(relation.ports(example, web), PortSetId::NONE);
 }
