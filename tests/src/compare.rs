@@ -22,6 +22,8 @@ pub struct Interesting {
     pub pods: Vec<IpAddr>,
     /// Protocols and ports: on both sides of every edge that a policy names, and container ports.
     pub ports: Vec<(u8, u16)>,
+    /// First and last port of each entry that a policy has, in the order of policies.
+    pub ranges: Vec<(u16, u16)>,
 }
 
 impl Interesting {
@@ -38,6 +40,7 @@ impl Interesting {
             Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into(),
         ]);
         let mut numbers: BTreeSet<u16> = BTreeSet::from([0, 1, u16::MAX]);
+        let mut ranges = Vec::new();
         for object in objects {
             match object {
                 Object::Pod(pod) => {
@@ -46,16 +49,24 @@ impl Interesting {
                     numbers.extend(pod.ports.iter().map(|port| port.port));
                 }
                 Object::Node(node) => addresses.extend(&node.addresses),
-                Object::NetworkPolicy(policy) => of_policy(policy, &mut addresses, &mut numbers),
-                Object::ClusterPolicy(policy) => of_cluster_policy(policy, &mut addresses, &mut numbers),
+                Object::NetworkPolicy(policy) => of_policy(policy, &mut addresses, &mut ranges),
+                Object::ClusterPolicy(policy) => of_cluster_policy(policy, &mut addresses, &mut ranges),
                 _ => {}
             }
         }
         addresses.extend(&pods);
+        for (lo, hi) in &ranges {
+            numbers.extend([lo.saturating_sub(1), *lo, *hi, hi.saturating_add(1)]);
+        }
         let mut ports: Vec<(u8, u16)> =
             [6, 17, 132].iter().flat_map(|protocol| numbers.iter().map(|port| (*protocol, *port))).collect();
         ports.extend([(0, 0), (1, 0), (1, 8), (1, 128), (47, 0), (58, 8), (58, 128), (255, 0)]);
-        Interesting { addresses: addresses.into_iter().collect(), pods: pods.into_iter().collect(), ports }
+        Interesting {
+            addresses: addresses.into_iter().collect(),
+            pods: pods.into_iter().collect(),
+            ports,
+            ranges,
+        }
     }
 
     /// All pairs of one family with a pod at one end at least.
@@ -96,10 +107,12 @@ impl Interesting {
     }
 }
 
-fn of_policy(policy: &NetworkPolicy, addresses: &mut BTreeSet<IpAddr>, numbers: &mut BTreeSet<u16>) {
+fn of_policy(policy: &NetworkPolicy, addresses: &mut BTreeSet<IpAddr>, ranges: &mut Vec<(u16, u16)>) {
     for rule in policy.ingress.iter().chain(&policy.egress) {
         for port in rule.ports.iter().flatten() {
-            around(&port.port, numbers);
+            if let PortMatch::Range(lo, hi) = port.port {
+                ranges.push((lo, hi));
+            }
         }
         for peer in rule.peers.iter().flatten() {
             if let Peer::IpBlock(block) = peer {
@@ -110,11 +123,11 @@ fn of_policy(policy: &NetworkPolicy, addresses: &mut BTreeSet<IpAddr>, numbers: 
     }
 }
 
-fn of_cluster_policy(policy: &ClusterPolicy, addresses: &mut BTreeSet<IpAddr>, numbers: &mut BTreeSet<u16>) {
+fn of_cluster_policy(policy: &ClusterPolicy, addresses: &mut BTreeSet<IpAddr>, ranges: &mut Vec<(u16, u16)>) {
     for rule in policy.ingress.iter().chain(&policy.egress) {
         for port in rule.ports.iter().flatten() {
-            if let ClusterPortMatch::Port(_, port) = &port.matches {
-                around(port, numbers);
+            if let ClusterPortMatch::Port(_, PortMatch::Range(lo, hi)) = port.matches {
+                ranges.push((lo, hi));
             }
         }
         for peer in &rule.peers {
@@ -122,12 +135,6 @@ fn of_cluster_policy(policy: &ClusterPolicy, addresses: &mut BTreeSet<IpAddr>, n
                 networks.iter().for_each(|network| edges(network, addresses));
             }
         }
-    }
-}
-
-fn around(port: &PortMatch, numbers: &mut BTreeSet<u16>) {
-    if let PortMatch::Range(lo, hi) = *port {
-        numbers.extend([lo.saturating_sub(1), lo, hi, hi.saturating_add(1)]);
     }
 }
 

@@ -4,9 +4,10 @@
 //! World (naive.rs)   decides by reading the objects again for every question
 //! Mirror (mirror.rs) decides from what deltas told it, as a datapath does
 //! check (compare.rs) asks World and engine the same questions
-//! TestLab (lab.rs)   a real cluster, made from manifests (manifests.rs), with traffic (traffic.rs)
+//! TestLab (lab.rs)   a real cluster, made from manifests (manifests.rs), with traffic (traffic.rs, asking.rs)
 //! ```
 
+pub mod asking;
 pub mod compare;
 pub mod lab;
 pub mod manifests;

@@ -1,5 +1,7 @@
 //! Objects as the manifests that a user would write: JSON, one object in each file.
 
+mod cluster_policy;
+
 use podgate_api::{
     ExternalTrafficPolicy, IpBlock, LabelSelector, NetworkPolicy, Object, Operator, Peer, Pod, PodPeer,
     PolicyPort, PortMatch, Rule, Service, ServiceType, TargetPort,
@@ -20,6 +22,7 @@ pub fn manifest(object: &Object) -> Option<(String, String)> {
         Object::Pod(pod) => with_pod(head(object, "v1"), pod),
         Object::Service(service) => with_service(head(object, "v1"), service),
         Object::NetworkPolicy(policy) => with_policy(head(object, "networking.k8s.io/v1"), policy),
+        Object::ClusterPolicy(policy) => cluster_policy::manifest(policy, |version| head(object, version)),
         _ => return None,
     };
     let name = format!("{}-{}-{}.json", key.kind.to_lowercase(), key.namespace, key.name);

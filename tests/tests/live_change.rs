@@ -27,7 +27,7 @@ const LATEST: Duration = Duration::from_secs(2);
 // === the cluster ===
 
 /// Servers that `client` pods reach by turns, one for each way to change that. `steady` always reaches them.
-const TOGGLES: [Toggle; 7] = [
+const TOGGLES: [Toggle; 10] = [
     Toggle {
         server: "s-rule",
         client: "shop/client",
@@ -65,6 +65,24 @@ const TOGGLES: [Toggle; 7] = [
         on: |lab| block(lab, ""),
     },
     Toggle { server: "s-out", client: "shop/sender", off: |lab| out(lab, false), on: |lab| out(lab, true) },
+    Toggle {
+        server: "s-admin",
+        client: "shop/client",
+        off: |lab| admin(lab, "Deny"),
+        on: |lab| admin(lab, "Pass"),
+    },
+    Toggle {
+        server: "s-base",
+        client: "shop/client",
+        off: |lab| baseline(lab, "Deny"),
+        on: |lab| baseline(lab, "Allow"),
+    },
+    Toggle {
+        server: "s-net",
+        client: "shop/surfer",
+        off: |lab| network(lab, "10.244.0.0/15"),
+        on: |lab| network(lab, "192.0.2.0/24"),
+    },
 ];
 
 struct Toggle {
@@ -105,6 +123,44 @@ fn out(lab: &TestLab, allows: bool) {
     lab.write("out.yaml", &policy("out", "{app: sender}", "egress", &rules));
 }
 
+/// A peer or subject of a cluster-scoped policy.
+fn pods(app: &str) -> String {
+    format!("{{pods: {{namespaceSelector: {{}}, podSelector: {{matchLabels: {{app: {app}}}}}}}}}")
+}
+
+/// `steady` always, `client` by this action, nobody else.
+fn guard(server: &str, allow: &str, action: &str) -> String {
+    let everybody = "{namespaces: {}}";
+    let rule = |action: &str, from: &str| format!("  - {{action: {action}, from: [{from}]}}\n");
+    let rules =
+        [rule(allow, &pods("steady")), rule(action, &pods("client")), rule("Deny", everybody)].concat();
+    format!("  subject: {}\n  ingress:\n{rules}", pods(server))
+}
+
+fn cluster_policy(kind: &str, version: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: policy.networking.k8s.io/{version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
+    )
+}
+
+fn admin(lab: &TestLab, action: &str) {
+    let spec = format!("  tier: Admin\n  priority: 5\n{}", guard("s-admin", "Accept", action));
+    lab.write("admin.yaml", &cluster_policy("ClusterNetworkPolicy", "v1alpha2", "admin", &spec));
+}
+
+fn baseline(lab: &TestLab, action: &str) {
+    let spec = guard("s-base", "Allow", action);
+    lab.write("baseline.yaml", &cluster_policy("BaselineAdminNetworkPolicy", "v1alpha1", "default", &spec));
+}
+
+fn network(lab: &TestLab, denied: &str) {
+    let spec = format!(
+        "  priority: 5\n  subject: {}\n  egress:\n  - {{action: Deny, to: [{{networks: [{denied}]}}]}}\n",
+        pods("surfer")
+    );
+    lab.write("network.yaml", &cluster_policy("AdminNetworkPolicy", "v1alpha1", "network", &spec));
+}
+
 fn pod(lab: &TestLab, namespace: &str, name: &str, label: &str) {
     let node = if matches!(name, "steady" | "client" | "s-rule" | "s-space" | "friend") { 1 } else { 2 };
     lab.write(
@@ -125,7 +181,7 @@ fn namespace(lab: &TestLab, name: &str, team: &str) {
 fn cluster(test: &str) -> TestLab {
     let lab = TestLab::new(LAB_PROCESS, test, 2);
     namespace(&lab, "shop", "shop");
-    for name in ["steady", "blocked", "keep", "client", "sender", "noise"] {
+    for name in ["steady", "blocked", "keep", "client", "sender", "surfer", "noise"] {
         pod(&lab, "shop", name, "x: none");
     }
     pod(&lab, "away", "client", "x: none");
@@ -150,8 +206,18 @@ fn cluster(test: &str) -> TestLab {
 /// An edit that changes nothing for any flow.
 fn edit_something_else(lab: &TestLab, rng: &mut Rng) {
     let number = rng.below(1000);
-    match rng.below(5) {
+    match rng.below(6) {
         0 => pod(lab, "shop", "noise", &format!("n: '{number}'")),
+        // A new place among the others, and new programs for every pod.
+        5 => {
+            let spec = format!(
+                "  tier: Admin\n  priority: {number}\n  subject: {{namespaces: {{}}}}\n  ingress:\n  \
+                 - {{action: Deny, from: [{}], protocols: [{{tcp: {{destinationPort: {{number: {}}}}}}}]}}\n",
+                pods("noise"),
+                number + 1
+            );
+            lab.write("all.yaml", &cluster_policy("ClusterNetworkPolicy", "v1beta1", "all", &spec));
+        }
         // More policies for pods that are isolated anyway.
         1 => {
             let rules = format!("[{{from: [{{ipBlock: {{cidr: 192.0.2.{}/32}}}}]}}]", number % 256);
@@ -192,7 +258,7 @@ fn flows(lab: &TestLab) -> Vec<FlowSpec> {
         }
         for toggle in &TOGGLES {
             // The others admit everybody while they are on.
-            let is_closed = matches!(toggle.server, "s-rule" | "s-peer" | "s-space");
+            let is_closed = matches!(toggle.server, "s-rule" | "s-peer" | "s-space" | "s-admin" | "s-base");
             if kind == "always" || is_closed {
                 flows.push(spec(lab, format!("{kind} {}", toggle.server), from, &server(toggle), true, 2000));
             }
@@ -200,7 +266,7 @@ fn flows(lab: &TestLab) -> Vec<FlowSpec> {
     }
     for toggle in &TOGGLES {
         // A block says nothing of the other family.
-        let is_v4 = matches!(toggle.server, "s-block" | "s-gone" | "s-space");
+        let is_v4 = matches!(toggle.server, "s-block" | "s-gone" | "s-space" | "s-net");
         flows.push(spec(lab, toggle.server.to_owned(), toggle.client, &server(toggle), is_v4, 1000));
     }
     flows
@@ -221,7 +287,7 @@ impl Connections {
             true => ("shop/steady", Duration::from_millis(900), Duration::from_millis(2)),
             false => ("shop/blocked", Duration::from_millis(15), Duration::ZERO),
         };
-        let servers = ["shop/keep", "shop/s-rule", "shop/s-peer", "shop/s-space"];
+        let servers = ["shop/keep", "shop/s-rule", "shop/s-peer", "shop/s-space", "shop/s-admin"];
         let addresses: Vec<SocketAddr> =
             servers.iter().flat_map(|pod| lab.pod(pod).ips).map(|ip| SocketAddr::new(ip, 8080)).collect();
         netns::run(&lab.pod(source).netns, || {

@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
-use podgate_api::{NetworkPolicy, Object, Peer, PortMatch, Rule};
+use podgate_api::{Object, load_text};
 use podgate_bench::Rng;
 use podgate_flow::{Decision, Reason};
+use podgate_lab::plan::is_policy;
 use podgate_lab::probe::{self, Expectation, Options, Query, Ruling, Selection};
 use podgate_policy::Verdict;
-use podgate_tests::compare::lab_seeds;
+use podgate_tests::compare::{Interesting, lab_seeds};
 use podgate_tests::lab::{TestLab, differences};
+use podgate_tests::manifests::manifest;
 use podgate_tests::naive::{Answer, Question, Why, World};
 use podgate_tests::shape::random_lab;
 
@@ -50,30 +52,28 @@ fn change(objects: &mut Vec<Object>, seed: u64) {
     let mut rng = Rng::new(seed);
     let labels: Vec<_> =
         other.iter().filter(|o| matches!(o, Object::Pod(_))).map(|o| o.meta().labels.clone()).collect();
-    objects.retain(|object| !matches!(object, Object::Namespace(_) | Object::NetworkPolicy(_)));
+    let node_labels: Vec<_> =
+        other.iter().filter(|o| matches!(o, Object::Node(_))).map(|o| o.meta().labels.clone()).collect();
+    objects.retain(|object| !matches!(object, Object::Namespace(_)) && !is_policy(object));
     for object in objects.iter_mut() {
-        if let Object::Pod(pod) = object
-            && rng.percent(50)
-        {
-            pod.meta.labels = rng.pick(&labels).clone();
+        match object {
+            Object::Pod(pod) if rng.percent(50) => pod.meta.labels = rng.pick(&labels).clone(),
+            Object::Node(node) if !node_labels.is_empty() => {
+                node.meta.labels = rng.pick(&node_labels).clone();
+            }
+            _ => {}
         }
     }
     let wanted = |object: &Object| match object {
         Object::Namespace(_) => true,
         // A new file with a mistake in it says nothing yet.
-        Object::NetworkPolicy(policy) => !has_invalid_selector(policy),
-        _ => false,
+        object => is_policy(object) && !has_mistake(object),
     };
     objects.extend(other.into_iter().filter(wanted));
 }
 
-fn has_invalid_selector(policy: &NetworkPolicy) -> bool {
-    let in_peer = |peer: &Peer| match peer {
-        Peer::Pods(peer) => peer.namespaces.iter().chain(&peer.pods).any(|selector| selector.is_invalid()),
-        Peer::IpBlock(_) => false,
-    };
-    let in_rule = |rule: &Rule| rule.peers.iter().flatten().any(in_peer);
-    policy.pod_selector.is_invalid() || policy.ingress.iter().chain(&policy.egress).any(in_rule)
+fn has_mistake(object: &Object) -> bool {
+    manifest(object).is_some_and(|(file, text)| load_text(&file, &text).has_errors())
 }
 
 /// Compares all three; returns how many connections were allowed and denied.
@@ -100,17 +100,9 @@ fn check(lab: &TestLab, objects: &[Object], what: &str) -> (usize, usize) {
 
 /// A port that a rule names and pods may not have.
 fn undeclared(objects: &[Object]) -> u16 {
-    let policies = objects.iter().filter_map(|object| match object {
-        Object::NetworkPolicy(policy) => Some(policy),
-        _ => None,
-    });
-    let rules = policies.flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    let ports = rules.flat_map(|rule| rule.ports.iter().flatten());
-    let mut middles = ports.filter_map(|port| match port.port {
-        PortMatch::Range(first, last) if last < u16::MAX => Some(first + (last - first) / 2),
-        _ => None,
-    });
-    middles.next_back().unwrap_or(4242)
+    let interesting = Interesting::of(objects);
+    let middle = interesting.ranges.iter().rev().find(|(_, last)| *last < u16::MAX);
+    middle.map_or(4242, |(first, last)| first + (last - first) / 2)
 }
 
 #[track_caller]
