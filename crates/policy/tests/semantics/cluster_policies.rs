@@ -275,7 +275,7 @@ fn order_the_lower_priority_number_is_asked_first() {
 // === 18 to 21 ===
 
 #[test]
-fn n19_n20_own_node_and_own_address_come_before_every_tier() {
+fn case_19_and_20_own_node_and_own_address_come_before_every_tier() {
     let world = under([admin("g")
         .ingress([rule(Deny, [everybody()]), rule(Deny, [unknown()])])
         .egress([rule(Deny, [networks(&["0.0.0.0/0", "::/0"])])])]);
@@ -290,7 +290,7 @@ fn n19_n20_own_node_and_own_address_come_before_every_tier() {
 }
 
 #[test]
-fn n21_the_setting_for_echo_is_about_network_policies() {
+fn case_21_the_setting_for_echo_is_about_network_policies() {
     let echo = "b/job -> 10.0.0.1 icmp/8";
     let echo_world = |objects: Vec<Object>| world_with(Settings { icmp_echo: true }).with(objects);
     let isolated = || policy("a/p").subjects("app=web").ingress([]);
@@ -303,7 +303,7 @@ fn n21_the_setting_for_echo_is_about_network_policies() {
 }
 
 #[test]
-fn n21_a_rule_with_protocols_matches_only_those_and_one_without_all() {
+fn case_21_a_rule_with_protocols_matches_only_those_and_one_without_all() {
     let everything = ["tcp/80", "udp/80", "sctp/80", "icmp/8", "icmp/0", "47", "255"]
         .map(|p| format!("b/job -> 10.0.0.1 {p}"));
     let everything: Vec<&str> = everything.iter().map(String::as_str).collect();
@@ -317,7 +317,7 @@ fn n21_a_rule_with_protocols_matches_only_those_and_one_without_all() {
 // === 33 ===
 
 #[test]
-fn n33_only_rules_decide() {
+fn case_33_only_rules_decide() {
     for nothing in [
         admin("g"),
         baseline("g"),
@@ -339,7 +339,7 @@ fn n33_only_rules_decide() {
 }
 
 #[test]
-fn n33_an_accept_rule_isolates_nobody_from_the_rest() {
+fn case_33_an_accept_rule_isolates_nobody_from_the_rest() {
     under([admin("g").ingress([rule(Accept, [of("", "app=web")]).on("tcp/80")])]).allows(&[
         "b/web -> a/db tcp/80",
         "b/web -> a/db tcp/81",
@@ -349,7 +349,7 @@ fn n33_an_accept_rule_isolates_nobody_from_the_rest() {
 }
 
 #[test]
-fn n33_subjects_and_peers_are_pods_of_namespaces() {
+fn case_33_subjects_and_peers_are_pods_of_namespaces() {
     for (namespaces, pods, web_a, db_a, job_b) in [
         ("", "", true, true, true),
         ("team=red", "", true, true, false),
@@ -378,7 +378,7 @@ fn n33_subjects_and_peers_are_pods_of_namespaces() {
 }
 
 #[test]
-fn n33_what_is_no_pod_is_neither_subject_nor_peer() {
+fn case_33_what_is_no_pod_is_neither_subject_nor_peer() {
     let mut host = pod("a/host", "app=web", "172.18.0.2").on("n2");
     host.0.host_network = true;
     let mut done = pod("a/done", "app=web", "10.0.0.9").on("n2");
@@ -392,7 +392,7 @@ fn n33_what_is_no_pod_is_neither_subject_nor_peer() {
 }
 
 #[test]
-fn n33_labels_of_pods_and_namespaces_and_the_policy_itself_may_change() {
+fn case_33_labels_of_pods_and_namespaces_and_the_policy_itself_may_change() {
     let mut world = under([admin("g").subjects("team=red", "").ingress([rule(Deny, [of("", "app=web")])])]);
     world.denies(&["b/web -> a/db tcp/80"]).allows(&["b/job -> a/db tcp/80", "b/web -> b/job tcp/80"]);
     world.put(pod("b/job", "app=web", "10.0.0.4 fd00::4").on("n2"));
@@ -430,7 +430,7 @@ const TO_A: [&str; 5] = [
 ];
 
 #[test]
-fn n34_an_unknown_peer_or_protocol_of_an_accept_rule_matches_nothing() {
+fn case_34_an_unknown_peer_or_protocol_of_an_accept_rule_matches_nothing() {
     for (what, rule_of) in unreadable(Accept) {
         let subjects = |maker: Maker| maker.subjects("team=red", "");
         let world = under([subjects(admin("g")).ingress([rule_of.clone(), rule(Deny, [everybody()])])]);
@@ -442,7 +442,7 @@ fn n34_an_unknown_peer_or_protocol_of_an_accept_rule_matches_nothing() {
 }
 
 #[test]
-fn n34_an_unknown_peer_or_protocol_of_a_deny_or_pass_rule_denies_everything() {
+fn case_34_an_unknown_peer_or_protocol_of_a_deny_or_pass_rule_denies_everything() {
     for action in [Deny, Pass] {
         for (what, rule_of) in unreadable(action) {
             for tier in [admin("g"), baseline("g")] {
@@ -455,7 +455,7 @@ fn n34_an_unknown_peer_or_protocol_of_a_deny_or_pass_rule_denies_everything() {
 }
 
 #[test]
-fn n34_what_comes_before_an_unreadable_rule_still_decides() {
+fn case_34_what_comes_before_an_unreadable_rule_still_decides() {
     let world = under([
         admin("first").priority(1).ingress([rule(Accept, [of("", "app=web")]).on("tcp/80")]),
         admin("second").priority(2).ingress([rule(Pass, [of("", "app=db")]), rule(Deny, [unknown()])]),
@@ -468,7 +468,7 @@ fn n34_what_comes_before_an_unreadable_rule_still_decides() {
 }
 
 #[test]
-fn n34_rules_of_an_unknown_subject_deny_every_pod_and_accept_nothing() {
+fn case_34_rules_of_an_unknown_subject_deny_every_pod_and_accept_nothing() {
     let with = |action| {
         let rules = || [rule(action, [of("", "app=none")]).on("tcp/1")];
         [admin("g").unknown_subject().ingress(rules()).egress(rules())]
@@ -494,7 +494,7 @@ fn n34_rules_of_an_unknown_subject_deny_every_pod_and_accept_nothing() {
 }
 
 #[test]
-fn n34_an_invalid_selector_is_an_unknown_subject_or_peer() {
+fn case_34_an_invalid_selector_is_an_unknown_subject_or_peer() {
     let invalid = || ClusterPeer::Pods {
         namespaces: LabelSelector::default(),
         pods: LabelSelector::invalid(),
@@ -518,7 +518,7 @@ fn n34_an_invalid_selector_is_an_unknown_subject_or_peer() {
 // === 35 ===
 
 #[test]
-fn n35_a_tie_is_broken_by_kind_and_name_whatever_the_order_of_arrival() {
+fn case_35_a_tie_is_broken_by_kind_and_name_whatever_the_order_of_arrival() {
     for (first, second) in [
         (admin("a"), admin("b")),
         (admin("z").kind(AdminNetworkPolicy), admin("a")),
@@ -542,7 +542,7 @@ fn n35_a_tie_is_broken_by_kind_and_name_whatever_the_order_of_arrival() {
 }
 
 #[test]
-fn n35_an_edited_priority_or_tier_moves_the_policy() {
+fn case_35_an_edited_priority_or_tier_moves_the_policy() {
     let mut world = under([
         admin("a").priority(1).ingress([rule(Deny, [everybody()])]),
         admin("b").priority(2).ingress([rule(Accept, [everybody()])]),
@@ -559,7 +559,7 @@ fn n35_an_edited_priority_or_tier_moves_the_policy() {
 // === 36 ===
 
 #[test]
-fn n36_networks_match_addresses_of_pods_nodes_and_others_icmp_included() {
+fn case_36_networks_match_addresses_of_pods_nodes_and_others_icmp_included() {
     let deny =
         |nets: &[&str]| under([admin("g").subjects("", "app=web").egress([rule(Deny, [networks(nets)])])]);
     deny(&["10.0.0.2/32", "172.18.0.2/32", "8.8.8.0/24"])
@@ -574,7 +574,7 @@ fn n36_networks_match_addresses_of_pods_nodes_and_others_icmp_included() {
 }
 
 #[test]
-fn n36_overlapping_networks_are_asked_in_the_order_of_rules() {
+fn case_36_overlapping_networks_are_asked_in_the_order_of_rules() {
     let world = under([
         admin("first").priority(1).egress([
             rule(Accept, [networks(&["10.0.0.2/31"])]).on("tcp/80"),
@@ -592,7 +592,7 @@ fn n36_overlapping_networks_are_asked_in_the_order_of_rules() {
 }
 
 #[test]
-fn n36_networks_of_both_kinds_of_policies_keep_out_of_each_others_way() {
+fn case_36_networks_of_both_kinds_of_policies_keep_out_of_each_others_way() {
     let world = under([admin("g").egress([rule(Deny, [networks(&["10.0.0.0/30"])]).on("tcp/80")])])
         .with([policy("b/p").egress([peers([block("10.0.0.0/29", &["10.0.0.2/32"])])])]);
     world
@@ -601,7 +601,7 @@ fn n36_networks_of_both_kinds_of_policies_keep_out_of_each_others_way() {
 }
 
 #[test]
-fn n36_nodes_match_their_addresses_as_labels_and_addresses_change() {
+fn case_36_nodes_match_their_addresses_as_labels_and_addresses_change() {
     let mut world = under([admin("g").egress([rule(Deny, [nodes("zone=z")])])]);
     // `b/job` runs on n2.
     world.allows(&["b/job -> 172.18.0.1 tcp/80"]);
@@ -624,7 +624,7 @@ fn n36_nodes_match_their_addresses_as_labels_and_addresses_change() {
 }
 
 #[test]
-fn n36_nodes_match_whoever_uses_their_addresses() {
+fn case_36_nodes_match_whoever_uses_their_addresses() {
     let mut host = pod("a/host", "app=web", "172.18.0.2").on("n2");
     host.0.host_network = true;
     let world = under([admin("g").egress([rule(Deny, [nodes("")]).on("tcp/9100")])]).with([host.into()]);
@@ -636,7 +636,7 @@ fn n36_nodes_match_whoever_uses_their_addresses() {
 }
 
 #[test]
-fn n36_domains_match_no_address_that_dns_has_not_told() {
+fn case_36_domains_match_no_address_that_dns_has_not_told() {
     let domains = ClusterPeer::Domains { names: vec!["*.example.com".to_owned()], source: Source::default() };
     under([admin("g").egress([rule(Accept, [domains]), rule(Deny, [networks(&["0.0.0.0/0"])])])])
         .denies(&["a/web -> 8.8.8.8 tcp/443", "a/web -> 10.0.0.2 tcp/443"]);
@@ -645,7 +645,7 @@ fn n36_domains_match_no_address_that_dns_has_not_told() {
 // === 37 ===
 
 #[test]
-fn n37_ports_by_number_range_and_protocol() {
+fn case_37_ports_by_number_range_and_protocol() {
     let world = |ports: &str| under([admin("g").ingress([rule(Deny, [everybody()]).on(ports)])]);
     let questions =
         |ports: &[&str]| ports.iter().map(|port| format!("b/job -> 10.0.0.1 {port}")).collect::<Vec<_>>();
@@ -668,7 +668,7 @@ fn n37_ports_by_number_range_and_protocol() {
 }
 
 #[test]
-fn n37_a_named_port_is_the_destinations_whatever_its_protocol() {
+fn case_37_a_named_port_is_the_destinations_whatever_its_protocol() {
     let world = |objects: Vec<Object>| {
         world()
             .with([
@@ -704,7 +704,7 @@ fn n37_a_named_port_is_the_destinations_whatever_its_protocol() {
 // === 38 ===
 
 #[test]
-fn n38_the_last_rule_of_the_longest_policy_is_asked_and_named() {
+fn case_38_the_last_rule_of_the_longest_policy_is_asked_and_named() {
     let rules = (1..=100).map(|port| rule(Deny, [everybody()]).on(&format!("tcp/{port}")));
     let world = under([admin("g").kind(AdminNetworkPolicy).ingress(rules)]);
     world.denies(&["b/job -> a/web tcp/1", "b/job -> a/web tcp/100"]).allows(&["b/job -> a/web tcp/101"]);
