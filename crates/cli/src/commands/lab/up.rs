@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use podgate_api::{Loaded, Object};
+use podgate_lab::plan::is_policy;
 use podgate_lab::up::{Report, load, require_root};
 use podgate_lab::{Error, Lab, Spec, interrupt};
 
@@ -115,7 +116,7 @@ fn print(report: &Report, loaded: &Loaded, policies: bool) {
     let names: HashSet<_> = loaded
         .objects
         .iter()
-        .filter(|object| matches!(object, Object::NetworkPolicy(_)))
+        .filter(|object| is_policy(object))
         .map(|object| object.key())
         .collect();
     row("policies", names.len(), if policies { "enforced" } else { "not enforced (--no-policies)" });
