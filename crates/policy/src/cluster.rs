@@ -253,6 +253,11 @@ impl Cluster {
         self.deciders.get(id)
     }
 
+    /// The choices it was made with.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// The number of classes, pods, programs and policies in the tables.
     pub fn size(&self) -> Size {
         Size {
