@@ -182,6 +182,9 @@ impl World {
         };
         match spec {
             None => Ok(everywhere(PortSet::all())),
+            Some(PortSpec::Range { protocol, first: 1, last: u16::MAX }) => {
+                Ok(everywhere(PortSet::protocol(*protocol)))
+            }
             Some(PortSpec::Range { protocol, first, last }) => {
                 Ok(everywhere(PortSet::range(protocol.number(), *first, *last)))
             }

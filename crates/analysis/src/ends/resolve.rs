@@ -157,7 +157,7 @@ impl World {
         };
         self.known_namespace(namespace)?;
         match kind {
-            Some(NamedKind::Service) => self.service(namespace, name),
+            Some(NamedKind::Service) => self.service_end(namespace, name),
             Some(NamedKind::Pod) => self.pod_end(namespace, name),
             Some(NamedKind::Workload(kind)) => self.workload_end(namespace, kind, name),
             None => self.pod_or_workload(namespace, name),
@@ -323,7 +323,7 @@ impl World {
         self.services.iter().position(|s| s.meta.namespace == namespace && s.meta.name == name)
     }
 
-    fn service(&self, namespace: &str, name: &str) -> Result<Resolved, EndError> {
+    fn service_end(&self, namespace: &str, name: &str) -> Result<Resolved, EndError> {
         let Some(at) = self.find_service(namespace, name) else {
             let of_namespace = self.services.iter().filter(|service| service.meta.namespace == namespace);
             let known: Vec<&str> = of_namespace.map(|service| service.meta.name.as_str()).collect();
@@ -335,7 +335,7 @@ impl World {
             return Err(EndError::new(format!("no Service {name} in namespace {namespace}"), help));
         };
         let service = &self.services[at];
-        let pods = self.behind(service)?;
+        let pods = self.pods_behind(service)?;
         let workloads = pods.iter().map(|pod| self.workload(self.pod(*pod).workload));
         let notes: BTreeSet<String> = workloads.filter_map(host_network_note).collect();
         Ok(Resolved {
@@ -348,7 +348,7 @@ impl World {
     }
 
     /// The pods behind a Service; an error says why there are none.
-    fn behind(&self, service: &Service) -> Result<Vec<PodId>, EndError> {
+    fn pods_behind(&self, service: &Service) -> Result<Vec<PodId>, EndError> {
         let title = format!("{}/svc/{}", service.meta.namespace, service.meta.name);
         if service.kind == ServiceType::ExternalName {
             return Err(EndError::new(
@@ -453,7 +453,7 @@ impl World {
             let name = format!("{}/svc/{}", service.meta.namespace, service.meta.name);
             let note =
                 format!("{ip} is the ClusterIP of {name}: policy never sees it, it sees the pods behind it");
-            return match self.behind(service) {
+            return match self.pods_behind(service) {
                 Ok(pods) => Resolved {
                     title: format!("{ip} ({name})"),
                     pods,
