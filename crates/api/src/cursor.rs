@@ -13,15 +13,19 @@ use crate::{Diagnostic, Severity, Source};
 /// What a template that was never rendered needs.
 pub(crate) const RENDER: &str = "render the chart first, as with `helm template`, and read its output";
 
+/// The field of a list that holds its items.
+pub(crate) const ITEMS: &str = "items";
+
 /// Collects what is found in one document.
 pub(crate) struct Sink {
     file: Arc<str>,
+    has_lines: bool,
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl Sink {
-    pub fn new(file: Arc<str>) -> Self {
-        Sink { file, found: RefCell::default() }
+    pub fn new(file: Arc<str>, has_lines: bool) -> Self {
+        Sink { file, has_lines, found: RefCell::default() }
     }
 
     pub fn fault(&self, fault: Fault) {
@@ -31,6 +35,7 @@ impl Sink {
     }
 
     pub fn source(&self, line: u32, column: u32) -> Source {
+        let (line, column) = if self.has_lines { (line, column) } else { (0, 0) };
         Source { file: self.file.clone(), line, column }
     }
 
@@ -42,6 +47,8 @@ impl Sink {
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Root,
+    /// An item of a list that is read without its list.
+    Item(usize),
     Field(&'a str),
     Index(usize),
 }
@@ -67,6 +74,11 @@ impl<'a> Cursor<'a> {
         Cursor { node, parent: None, step: Step::Root, sink }
     }
 
+    /// An item of the outermost list.
+    pub fn item(node: &'a Node<'a>, sink: &'a Sink, index: usize) -> Self {
+        Cursor { node, parent: None, step: Step::Item(index), sink }
+    }
+
     pub fn source(&self) -> Source {
         self.sink.source(self.node.line, self.node.column)
     }
@@ -75,6 +87,10 @@ impl<'a> Cursor<'a> {
         let mut path = self.parent.map(Cursor::path).unwrap_or_default();
         match self.step {
             Step::Root => {}
+            Step::Item(index) => {
+                push_field(&mut path, ITEMS);
+                push_index(&mut path, index);
+            }
             Step::Field(name) => push_field(&mut path, name),
             Step::Index(index) => push_index(&mut path, index),
         }

@@ -1,5 +1,6 @@
 //! Finds and reads the texts that inputs name.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
@@ -10,28 +11,35 @@ use crate::load::Input;
 use crate::{Diagnostic, Severity, Source};
 
 /// One text to read objects from.
-pub(crate) struct Text {
+pub(crate) struct Text<'i> {
     pub name: Arc<str>,
-    pub content: String,
+    pub content: Cow<'i, str>,
+    /// Its lines mean something to the user.
+    pub has_lines: bool,
 }
 
 /// The texts of all inputs, in order.
 #[derive(Default)]
-pub(crate) struct Texts {
-    pub texts: Vec<Text>,
+pub(crate) struct Texts<'i> {
+    pub texts: Vec<Text<'i>>,
     pub files: Vec<PathBuf>,
     pub diagnostics: Vec<Diagnostic>,
     /// Files and directories that were read, however they are spelt: links may form circles.
     seen: BTreeSet<PathBuf>,
 }
 
-impl Texts {
-    pub fn read(inputs: &[Input]) -> Self {
+impl<'i> Texts<'i> {
+    pub fn read(inputs: &'i [Input]) -> Self {
         let mut found = Texts::default();
         for input in inputs {
             match input {
                 Input::Text { name, text } => {
-                    found.texts.push(Text { name: name.as_str().into(), content: text.clone() });
+                    let (name, content) = (name.as_str().into(), Cow::Borrowed(text.as_str()));
+                    found.texts.push(Text { name, content, has_lines: true });
+                }
+                Input::Answer { name, text } => {
+                    let (name, content) = (name.as_str().into(), Cow::Borrowed(text.as_str()));
+                    found.texts.push(Text { name, content, has_lines: false });
                 }
                 Input::Stdin => {
                     let mut bytes = Vec::new();
@@ -135,7 +143,9 @@ impl Texts {
 
     fn text(&mut self, name: &str, bytes: Vec<u8>) {
         match String::from_utf8(bytes) {
-            Ok(content) => self.texts.push(Text { name: name.into(), content }),
+            Ok(content) => {
+                self.texts.push(Text { name: name.into(), content: content.into(), has_lines: true })
+            }
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();

@@ -32,6 +32,26 @@ pub(crate) fn parse_json(text: &str, first_line: u32) -> Parsed<'_> {
     parsed
 }
 
+/// Reads values of an array of the outermost object, with commas between them and perhaps behind the last.
+/// Nothing if there is anything to say about the text.
+pub(crate) fn parse_items(text: &str, line: u32, column: u32) -> Option<Vec<Node<'_>>> {
+    let steps = vec![Step::Field(Cow::Borrowed("items")), Step::Index(0)];
+    let mut reader = Reader { text, at: 0, mark: 0, line, column, steps, faults: Vec::new() };
+    let mut items = Vec::new();
+    reader.space();
+    while reader.at < text.len() {
+        items.push(reader.value().ok()?);
+        reader.space();
+        match reader.peek() {
+            Some(b',') => reader.at += 1,
+            None => break,
+            Some(_) => return None,
+        }
+        reader.space();
+    }
+    reader.faults.is_empty().then_some(items)
+}
+
 enum Step<'t> {
     Field(Cow<'t, str>),
     Index(usize),

@@ -18,6 +18,7 @@ mod decode;
 mod diagnostic;
 mod entry;
 mod files;
+mod items;
 mod json;
 mod load;
 mod meta;

@@ -3,13 +3,13 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::cursor::{Cursor, RENDER, Sink};
+use crate::cursor::{Cursor, ITEMS, RENDER, Sink};
 use crate::decode::{self, Decoded};
 use crate::files::{Text, Texts};
+use crate::items::{List, RUN, Run, list};
 use crate::json::parse_json;
 use crate::split::{Chunk, chunks, lines};
 use crate::tree::{Fault, Parsed, parse_yaml};
@@ -28,6 +28,13 @@ pub enum Input {
         /// What sources call it.
         name: String,
         /// YAML or JSON.
+        text: String,
+    },
+    /// An object as an API server told it: it was written elsewhere, so sources have the name and no line.
+    Answer {
+        /// What sources call it.
+        name: String,
+        /// JSON.
         text: String,
     },
 }
@@ -85,27 +92,57 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
 /// [`load`] with options.
 pub fn load_with(inputs: &[Input], options: &LoadOptions) -> Loaded {
     let Texts { texts, files, diagnostics, .. } = Texts::read(inputs);
-    let parts: Vec<(&Text, Chunk<'_>)> = texts
+    read(&texts, options, RUN, Loaded { files, diagnostics, ..Loaded::default() })
+}
+
+/// Reads all texts; lists of more than two runs of this length are cut.
+fn read(texts: &[Text<'_>], options: &LoadOptions, run: usize, mut loaded: Loaded) -> Loaded {
+    let documents: Vec<(&Text<'_>, Chunk<'_>, Option<List<'_>>)> = texts
         .iter()
         .flat_map(|text| chunks(&text.content).into_iter().map(move |chunk| (text, chunk)))
+        .map(|(text, chunk)| (text, chunk, list(chunk, run)))
         .collect();
-    let read = |(text, chunk): &(&Text, Chunk<'_>)| read_chunk(&text.name, *chunk, options);
+    let tasks: Vec<(usize, Option<Run<'_>>)> = documents
+        .iter()
+        .enumerate()
+        .flat_map(|(document, (_, _, list))| {
+            let runs = list.iter().flat_map(|list| list.runs.iter().copied().map(Some));
+            let whole = list.is_none().then_some(None);
+            runs.chain(whole).map(move |run| (document, run))
+        })
+        .collect();
+    let read = |(document, run): &(usize, Option<Run<'_>>)| {
+        let (text, chunk, list) = &documents[*document];
+        match (run, list) {
+            (Some(run), Some(list)) => read_run(text, *run, list, options),
+            _ => Some(read_chunk(text, *chunk, options)),
+        }
+    };
     // A few documents are read sooner than a thread pool starts.
-    let results: Vec<Part> = if parts.len() < 16 {
-        parts.iter().map(read).collect()
+    let results: Vec<Option<Part>> = if tasks.len() < 16 {
+        tasks.iter().map(read).collect()
     } else {
-        parts.par_iter().map(read).collect()
+        tasks.par_iter().map(read).collect()
     };
 
-    let mut loaded = Loaded { files, diagnostics, ..Loaded::default() };
     let mut owners = HashMap::new();
-    for part in results {
-        loaded.objects.extend(part.decoded.objects);
-        loaded.diagnostics.extend(part.diagnostics);
-        loaded.documents += part.documents;
-        owners.extend(part.decoded.owners);
-        for (kind, count) in part.decoded.ignored {
-            *loaded.ignored.entry(kind).or_default() += count;
+    let mut results = results.into_iter();
+    for (text, chunk, list) in &documents {
+        let count = list.as_ref().map_or(1, |list| list.runs.len());
+        let parts: Vec<Option<Part>> = results.by_ref().take(count).collect();
+        let parts = match parts.into_iter().collect::<Option<Vec<Part>>>() {
+            Some(parts) => number_items(parts),
+            // Cut at a wrong place, or with a fault: only the whole list tells.
+            None => vec![read_chunk(text, *chunk, options)],
+        };
+        for part in parts {
+            loaded.objects.extend(part.decoded.objects);
+            loaded.diagnostics.extend(part.diagnostics);
+            loaded.documents += part.documents;
+            owners.extend(part.decoded.owners);
+            for (kind, count) in part.decoded.ignored {
+                *loaded.ignored.entry(kind).or_default() += count;
+            }
         }
     }
     report_duplicates(&mut loaded);
@@ -118,12 +155,56 @@ struct Part {
     decoded: Decoded,
     diagnostics: Vec<Diagnostic>,
     documents: usize,
+    /// Items of a run.
+    items: usize,
 }
 
-fn read_chunk(file: &Arc<str>, chunk: Chunk<'_>, options: &LoadOptions) -> Part {
+/// Reads one run of a list, as if its first item were the list's first.
+fn read_run(text: &Text<'_>, run: Run<'_>, list: &List<'_>, options: &LoadOptions) -> Option<Part> {
     let mut part = Part::default();
+    let items = run.items(list.syntax)?;
+    let implied = list.implied.as_ref().map(|(version, kind)| (version.as_str(), kind.as_str()));
+    let sink = Sink::new(text.name.clone(), text.has_lines);
+    for (index, item) in items.iter().enumerate() {
+        let item = Cursor::item(item, &sink, index);
+        decode::document(&item, &options.default_namespace, implied, &mut part.decoded);
+    }
+    part.items = items.len();
+    part.diagnostics = sorted(sink);
+    Some(part)
+}
+
+fn sorted(sink: Sink) -> Vec<Diagnostic> {
+    let mut found = sink.into_found();
+    found.sort_by_key(|found| (found.source.line, found.source.column));
+    found
+}
+
+/// Gives items their index in the list: a run does not know how many came before it.
+fn number_items(mut parts: Vec<Part>) -> Vec<Part> {
+    let mut before = 0;
+    for part in &mut parts {
+        for found in part.diagnostics.iter_mut().filter(|_| before > 0) {
+            let rest = found.field.strip_prefix(ITEMS).and_then(|rest| rest.strip_prefix('['));
+            if let Some((index, rest)) = rest.and_then(|rest| rest.split_once(']'))
+                && let Ok(index) = index.parse::<usize>()
+            {
+                found.field = format!("{ITEMS}[{}]{rest}", before + index);
+            }
+        }
+        before += part.items;
+    }
+    if let Some(first) = parts.first_mut().filter(|part| part.items > 0) {
+        first.documents = 1;
+    }
+    parts
+}
+
+fn read_chunk(text: &Text<'_>, chunk: Chunk<'_>, options: &LoadOptions) -> Part {
+    let mut part = Part::default();
+    let file = &text.name;
     let parsed = parse(file, chunk);
-    let sink = Sink::new(file.clone());
+    let sink = Sink::new(file.clone(), text.has_lines);
     part.documents = usize::from(parsed.broken);
     for fault in parsed.faults {
         sink.fault(fault);
@@ -144,8 +225,7 @@ fn read_chunk(file: &Arc<str>, chunk: Chunk<'_>, options: &LoadOptions) -> Part 
         }
         decode::document(&root, &options.default_namespace, None, &mut part.decoded);
     }
-    part.diagnostics = sink.into_found();
-    part.diagnostics.sort_by_key(|found| (found.source.line, found.source.column));
+    part.diagnostics = sorted(sink);
     part
 }
 
@@ -252,4 +332,71 @@ fn resolve_owners(objects: &mut Vec<Object>, owners: &HashMap<ObjectKey, Owner>)
             !present.contains(&(owner.kind.clone(), meta.namespace.clone(), owner.name.clone()))
         })
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_with(text: &str, run: usize) -> Loaded {
+        let inputs = [Input::Text { name: "t".to_owned(), text: text.to_owned() }];
+        read(&Texts::read(&inputs).texts, &LoadOptions::default(), run, Loaded::default())
+    }
+
+    /// Items of lists: good ones, ones with findings, and ones that break what stands around them.
+    fn item(yaml: bool) -> impl Strategy<Value = &'static str> {
+        let json = [
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}"#,
+            "{\n \"apiVersion\": \"v1\",\n \"kind\": \"Pod\",\n \"metadata\": {\"name\": \"é\"}\n}",
+            r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"p"},"spec":{"podselector":{}}}"#,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"},{"},"data":{"a":"\"},{"}}"#,
+            r#"{"metadata":{"name":"a"},"metadata":{"name":"b"}}"#,
+            "null",
+            "[]",
+            "{\"a\": [\n  {\n  },\n  {\n  }]\n}",
+        ];
+        let yaml_items = [
+            "apiVersion: v1\n  kind: Pod\n  metadata: {name: a}",
+            "apiVersion: networking.k8s.io/v1\n  kind: NetworkPolicy\n  metadata: {name: p}\n  spec:\n    podselector: {}",
+            "apiVersion: v1\n  kind: Pod\n  metadata:\n    name: b\n    annotations:\n      c: |\n\n        - d\n        items:",
+            "apiVersion: v1\n  kind: Pod\n  metadata: &m {name: c}",
+            "apiVersion: v1\n  kind: Pod\n  metadata: *m",
+            "{apiVersion: v1, kind: Pod, metadata: {name: \"d\n- \"}}",
+            "a: b\n  a: c",
+            "a: 'b",
+            "",
+            "# c",
+        ];
+        prop::sample::select(if yaml { yaml_items.to_vec() } else { json.to_vec() })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn a_list_that_is_cut_is_read_as_the_whole(
+            items in prop::collection::vec(item(false), 0..12),
+            separator in prop::sample::select(vec![",", ", ", ",\n ", ",\n        ", "\n,\n", " ", ",,"]),
+            head in prop::sample::select(vec![r#"{"apiVersion":"v1","kind":"List","items":["#, r#"{"items": ["#, "{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n        "]),
+            tail in prop::sample::select(vec!["]}", "],\"apiVersion\":\"v1\",\"kind\":\"PodList\"}\n", "\n    ],\n    \"kind\": \"List\"\n}", ",]}", ""]),
+            run in 1_usize..400,
+        ) {
+            let text = format!("{head}{}{tail}", items.join(separator));
+            prop_assert_eq!(read_with(&text, run), read_with(&text, usize::MAX / 2), "{}", text);
+        }
+
+        #[test]
+        fn a_yaml_list_that_is_cut_is_read_as_the_whole(
+            items in prop::collection::vec(item(true), 0..12),
+            head in prop::sample::select(vec!["apiVersion: v1\nkind: List\nitems:\n", "items:\n", "---\n# a\napiVersion: v1\nitems:\n", "a: |\n  b\nitems:\n"]),
+            tail in prop::sample::select(vec!["", "kind: List\n", "apiVersion: v1\nkind: PodList\nmetadata:\n  resourceVersion: \"\"\n", "c:\n- d\n", "...\n"]),
+            run in 1_usize..300,
+        ) {
+            let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
+            let text = format!("{head}{items}{tail}");
+            prop_assert_eq!(read_with(&text, run), read_with(&text, usize::MAX / 2), "{}", text);
+        }
+    }
 }

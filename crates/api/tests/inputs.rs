@@ -148,3 +148,13 @@ fn many_documents_keep_their_order() {
     assert_eq!(names(&loaded), expect);
     assert_eq!(loaded.objects[499].meta().source.line, 499 * 4 + 1);
 }
+
+#[test]
+fn what_a_server_answered_has_a_name_and_no_line() {
+    let text = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"web"},
+        "spec":{"podSelector":{},"ingress":[{"from":[{"podSelector":5}]}]}}"#;
+    let answer = Input::Answer { name: "dev:networkpolicies/web".to_owned(), text: text.to_owned() };
+    let loaded = load(&[answer]);
+    assert_eq!(loaded.objects[0].meta().source.to_string(), "dev:networkpolicies/web");
+    assert!(loaded.diagnostics[0].to_string().starts_with("dev:networkpolicies/web: error: spec.ingress[0]"));
+}

@@ -12,7 +12,7 @@ mod workload;
 
 use std::collections::BTreeMap;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, ITEMS};
 use crate::tree::shorten;
 use crate::{ClusterPolicyKind, Object, ObjectKey, Owner, RouteKind, Severity, WorkloadKind};
 
@@ -141,6 +141,16 @@ impl Kind {
     }
 }
 
+fn is_own_group(api_version: &str) -> bool {
+    OWN_GROUPS.contains(&api_version.rsplit_once('/').map_or("", |(group, _)| group))
+}
+
+/// The kind of a list's items, empty for a `List` of any; nothing for what is no list of ours.
+pub(crate) fn list_kind<'k>(api_version: &str, kind: &'k str) -> Option<&'k str> {
+    let item_kind = kind.strip_suffix("List").filter(|_| is_own_group(api_version))?;
+    (item_kind.is_empty() || Kind::ALL.iter().any(|(name, _)| *name == item_kind)).then_some(item_kind)
+}
+
 /// Reads one document, or one item of a list.
 ///
 /// `implied` is the `apiVersion` and kind that a list gives to items which do not name theirs.
@@ -169,21 +179,17 @@ pub(crate) fn document(
     let api_version = read("apiVersion", implied.map(|(version, _)| version));
     let (Some(kind), Some(api_version)) = (kind, api_version) else { return };
 
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let ours = OWN_GROUPS.contains(&group);
-    if ours
-        && let Some(item_kind) = kind.strip_suffix("List")
-        && (item_kind.is_empty() || Kind::ALL.iter().any(|(name, _)| *name == item_kind))
-    {
+    if let Some(item_kind) = list_kind(&api_version, &kind) {
         let implied = (!item_kind.is_empty()).then_some((api_version.as_str(), item_kind));
-        if let Some(items) = root.list("items") {
+        if let Some(items) = root.list(ITEMS) {
             for item in items.items() {
                 document(&item, default_namespace, implied, out);
             }
         }
         return;
     }
-    let found = Kind::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(&kind)).filter(|_| ours);
+    let found = Kind::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(&kind));
+    let found = found.filter(|_| is_own_group(&api_version));
     let Some((name, found)) = found else {
         *out.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
         return;
