@@ -233,6 +233,41 @@ fn programs_of_another_nodes_pods_are_not_asked_here() {
 }
 
 #[test]
+fn a_pod_reaches_itself_as_far_as_its_program_says_of_that() {
+    let net = Net::new(2);
+    net.serve(1, 8080);
+    net.serve(1, 8081);
+    net.nft(
+        "node",
+        "table ip svc {
+            chain in { type nat hook prerouting priority -100;
+                ip daddr 10.96.0.1 tcp dport 80 dnat to 10.42.0.11:8080;
+                ip daddr 10.96.0.1 tcp dport 81 dnat to 10.42.0.11:8081; }
+            chain out { type nat hook postrouting priority 100; ip saddr 10.42.0.11 ip daddr 10.42.0.11 masquerade; }
+        }",
+    );
+    let mut datapath = net.open();
+    let service = |port: u16| -> SocketAddr { ([10, 96, 0, 1], port).into() };
+    let reached = || (net.tcp(1, service(80)), net.tcp(1, service(81)));
+    // Both programs deny everything to everybody else; pod 1 has class 1.
+    let closed = |policy: Policy| {
+        policy.program(1, row(denied(1)), &[]).program(2, row(denied(2)), &[]).pod(1, Some(1), Some(2))
+    };
+    let only = |port: u16| ports(TCP, &[(port, port, denied(5))], allowed(0));
+    closed(Policy::open(2)).publish_full(&mut datapath);
+    assert_eq!(reached(), (true, true), "a program without a word on it allows it");
+    closed(Policy::open(2)).itself(1, only(8080), &[]).publish_full(&mut datapath);
+    assert_eq!(reached(), (false, true), "the default row of the egress program");
+    closed(Policy::open(2)).itself(2, only(8080), &[(1, only(8081))]).publish_full(&mut datapath);
+    assert_eq!(reached(), (true, false), "the class's own row of the ingress program");
+    let denial =
+        events(&mut datapath).into_iter().rfind(|event| event.verdict == Verdict::Denied).expect("a denial");
+    assert_eq!((denial.source, denial.destination_port), (pod4(1).into(), 8081));
+    closed(Policy::open(2)).publish_full(&mut datapath);
+    assert_eq!(reached(), (true, true), "nothing of the earlier rows is left");
+}
+
+#[test]
 fn a_forged_own_address_is_not_taken_for_the_pod_itself() {
     let net = Net::new(2);
     net.serve(1, 80);

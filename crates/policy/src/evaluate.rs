@@ -114,6 +114,29 @@ impl Cluster {
         Decision { verdict, egress, ingress }
     }
 
+    /// The verdict on a connection that a pod makes to itself through a Service: cluster-scoped policies apply
+    /// to it, NetworkPolicies don't. [`Cluster::evaluate`] has the verdict for a pod's own address.
+    pub fn evaluate_hairpin(&self, pod: IpAddr, protocol: u8, port: u16) -> Decision {
+        let key = PortKey::new(protocol, port);
+        let told = self.told(pod);
+        let side = |program: Option<ProgramId>| {
+            let program = program.and_then(|program| self.program(program));
+            let row = program.zip(told).and_then(|(program, told)| program.itself(told.class));
+            let Some(outcome) = row.map(|row| row.outcome(key)) else { return Side::allowed(Reason::Itself) };
+            match self.decider(outcome.decider) {
+                Some(Decider::Rule(rule)) => Side { verdict: outcome.verdict, reason: Reason::Rule(rule) },
+                _ => Side { verdict: outcome.verdict, reason: Reason::Itself },
+            }
+        };
+        let egress = side(told.and_then(|told| told.egress));
+        let ingress = side(told.and_then(|told| told.ingress));
+        let verdict = match (egress.verdict, ingress.verdict) {
+            (Verdict::Allowed, Verdict::Allowed) => Verdict::Allowed,
+            _ => Verdict::Denied,
+        };
+        Decision { verdict, egress, ingress }
+    }
+
     fn is_own_node(&self, node: IpAddr, pod: Option<&Told>) -> bool {
         let Some(pod) = pod.and_then(|pod| pod.node.as_ref()) else { return false };
         self.nodes.at(node) == Some(pod)

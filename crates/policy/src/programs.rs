@@ -98,6 +98,8 @@ struct Plan {
     rules: SmallVec<[(PolicyIx, u32); 2]>,
     /// How many of `rules` are those of the Admin tier.
     before_network_policies: u32,
+    /// Some of `rules` are not those of NetworkPolicies.
+    cluster_scoped: bool,
     /// Rules that match any address.
     any: Ids,
     /// Rules that match any address or any pod's.
@@ -143,6 +145,9 @@ impl ProgramState {
         let default_pod =
             if plan.any == plan.any_pod { default_any.clone() } else { maker.row(&plan.any_pod, &[]) };
         let mut program = Program::new(default_any, default_pod);
+        if plan.cluster_scoped {
+            program.set_itself(maker.row_of_itself(&plan.any_pod, &[]));
+        }
         let mut pool = Pool::default();
         for (class, rules) in plan.matches(facts) {
             maker.add_row(&mut program, &mut pool, class, &rules);
@@ -209,6 +214,7 @@ impl Plan {
             if tier == Tier::Baseline && isolated && scope == Scope::Deciding {
                 break;
             }
+            plan.cluster_scoped |= tier != Tier::NetworkPolicy;
             plan.before_network_policies +=
                 u32::from(tier == Tier::Admin) * facts.policy(*ix).parts_of(key.direction);
             let rules = facts.policy(*ix).rules(key.direction).unwrap_or_default();
@@ -300,6 +306,9 @@ impl RowMaker<'_> {
         for (name, protocol, number) in &named {
             signature.extend([u32::MAX, *name, u32::from(*protocol) << 16 | u32::from(*number)]);
         }
+        if pod && self.plan.cluster_scoped {
+            program.set_itself_of(class, self.row_of_itself(&all, &named));
+        }
         let at = pool.find(&signature).unwrap_or_else(|| {
             pool.add(&signature);
             program.add_to_pool(self.row(&all, &named))
@@ -307,8 +316,25 @@ impl RowMaker<'_> {
         program.set_row(class, at);
     }
 
+    /// As [`RowMaker::row`], for a pod's connections to itself. No NetworkPolicy forbids those.
+    fn row_of_itself(&self, rules: &[u32], named: &[(NameId, u8, u16)]) -> Row {
+        let asked =
+            |at: &u32| self.facts.policy(self.plan.rules[*at as usize].0).tier() != Tier::NetworkPolicy;
+        let rules: SmallVec<[u32; 8]> = rules.iter().copied().filter(asked).collect();
+        let otherwise = Outcome { verdict: Verdict::Allowed, decider: DeciderId::NOT_ISOLATED };
+        self.paint(&rules, named, otherwise)
+    }
+
     /// The row that these rules make, in ascending order, with the destination's port names.
     fn row(&self, rules: &[u32], named: &[(NameId, u8, u16)]) -> Row {
+        let otherwise = match self.isolation {
+            Some(decider) => Outcome { verdict: Verdict::Denied, decider },
+            None => Outcome { verdict: Verdict::Allowed, decider: DeciderId::NOT_ISOLATED },
+        };
+        self.paint(rules, named, otherwise)
+    }
+
+    fn paint(&self, rules: &[u32], named: &[(NameId, u8, u16)], otherwise: Outcome) -> Row {
         let named = match self.key.direction {
             Direction::Ingress => &self.key.named,
             Direction::Egress => named,
@@ -332,16 +358,10 @@ impl RowMaker<'_> {
             tiers[usize::from(at >= admin)].push((&stroke.0[..], stroke.1));
         }
         const ECHO: [KeyRange; 2] = [(1 << 16 | 8, 1 << 16 | 8), (58 << 16 | 128, 58 << 16 | 128)];
-        let otherwise = match self.isolation {
-            Some(decider) => {
-                if self.facts.icmp_echo {
-                    let echo = Outcome { verdict: Verdict::Allowed, decider: DeciderId::ICMP_ECHO };
-                    tiers[1].push((&ECHO, Stroke::Decide(echo)));
-                }
-                Outcome { verdict: Verdict::Denied, decider }
-            }
-            None => Outcome { verdict: Verdict::Allowed, decider: DeciderId::NOT_ISOLATED },
-        };
+        if self.facts.icmp_echo && otherwise.verdict == Verdict::Denied {
+            let echo = Outcome { verdict: Verdict::Allowed, decider: DeciderId::ICMP_ECHO };
+            tiers[1].push((&ECHO, Stroke::Decide(echo)));
+        }
         paint::paint(&tiers, otherwise)
     }
 }

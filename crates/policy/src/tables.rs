@@ -123,6 +123,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it denies anything.
+    pub fn denies(&self) -> bool {
+        let mut outcomes = self.ranges.iter().map(|range| range.outcome).chain([self.otherwise]);
+        outcomes.any(|outcome| outcome.verdict == Verdict::Denied)
+    }
+
     /// The outcome for one protocol and port.
     pub fn outcome(&self, key: PortKey) -> Outcome {
         let after = self.ranges.partition_point(|range| range.lo <= key);

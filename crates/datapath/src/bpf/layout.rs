@@ -15,6 +15,8 @@ pub(crate) const CLOSED: u32 = 1;
 pub(crate) const FIRST_FREE: u32 = 2;
 pub(crate) const DEFAULT_ANY: u32 = 0;
 pub(crate) const DEFAULT_POD: u32 = 1;
+/// In a row's class: what a program says to that class's pods when they reach themselves through a Service.
+pub(crate) const ITSELF: u32 = 1 << 31;
 
 pub(crate) const CIDRS: usize = 8;
 pub(crate) const UNPLACED_BITS: usize = 65536;

@@ -339,9 +339,9 @@ impl<S: Store> Publisher<S> {
             if !self.tables.is_installed(*program) {
                 continue;
             }
-            let Some(row) = programs.program(*program).and_then(|table| table.row(*class)) else { continue };
+            let Some(table) = programs.program(*program) else { continue };
             step.writes += 1;
-            if !self.tables.add_row(&mut self.store, *program, *class, row, &mut step.leftovers)? {
+            if !self.tables.add_row(&mut self.store, *program, *class, table, &mut step.leftovers)? {
                 self.touch_users(*program, step);
             }
         }
@@ -401,7 +401,7 @@ impl<S: Store> Publisher<S> {
                 done = self.tables.install(&mut self.store, program, table, &mut step.leftovers)?;
             }
             if done {
-                step.writes += table.rows().len() + 2;
+                step.writes += Tables::rows_of(table);
                 self.touch_users(program, step);
             }
         }

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::alloc::{Ids, Stretches};
 use super::layout::{
-    CLASSES, CLOSED, DEFAULT_ANY, DEFAULT_POD, FIRST_FREE, PROGRAMS, RawRange, RawRow, RowKey,
+    CLASSES, CLOSED, DEFAULT_ANY, DEFAULT_POD, FIRST_FREE, ITSELF, PROGRAMS, RawRange, RawRow, RowKey,
 };
 use super::store::Store;
 use crate::Error;
@@ -67,8 +67,30 @@ enum State {
 #[derive(Debug)]
 struct Installed {
     id: u32,
+    /// By the kernel's class: the default rows.
     defaults: Vec<(u32, Ranges)>,
     rows: FxHashMap<ClassId, Ranges>,
+    /// Rows for pods that reach themselves.
+    itself: FxHashMap<ClassId, Ranges>,
+}
+
+/// What a class's row is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Towards {
+    /// Connections with an address of the class.
+    Others,
+    /// Connections of a pod of the class with itself.
+    Itself,
+}
+
+impl Towards {
+    /// The kernel's class in the row's key.
+    fn key(self, class: u32) -> u32 {
+        match self {
+            Towards::Others => class,
+            Towards::Itself => class | ITSELF,
+        }
+    }
 }
 
 /// Programs of an earlier state, kept until a full publication has replaced them.
@@ -131,7 +153,7 @@ impl Tables {
         let mut stretches = BTreeMap::new();
         for (key, row) in rows {
             programs.insert(key.program);
-            classes.insert(key.class);
+            classes.insert(key.class & !ITSELF);
             if row.length > 0 {
                 stretches.insert(row.offset, u32::from(row.length));
             }
@@ -175,10 +197,12 @@ impl Tables {
                 leftovers.rows.insert(RowKey { program: installed.id, class });
                 self.release_ranges(&ranges, leftovers);
             }
-            for (class, ranges) in installed.rows {
+            let others = installed.rows.into_iter().map(|row| (Towards::Others, row));
+            let itself = installed.itself.into_iter().map(|row| (Towards::Itself, row));
+            for (towards, (class, ranges)) in others.chain(itself) {
                 // A class that has a row is in `classes`.
                 if let Some((id, _)) = forgotten.classes.get(&class) {
-                    leftovers.rows.insert(RowKey { program: installed.id, class: *id });
+                    leftovers.rows.insert(RowKey { program: installed.id, class: towards.key(*id) });
                 }
                 self.release_ranges(&ranges, leftovers);
             }
@@ -266,11 +290,12 @@ impl Tables {
         leftovers: &mut Leftovers,
     ) -> Result<bool, Error> {
         let rows = table.rows();
-        if self.rows as usize + rows.len() + 2 > self.rows_limit as usize {
+        if self.rows as usize + Self::rows_of(table) > self.rows_limit as usize {
             return Ok(false);
         }
         let Some(id) = self.program_ids.take() else { return Ok(false) };
-        let mut installed = Installed { id, defaults: Vec::new(), rows: FxHashMap::default() };
+        let mut installed =
+            Installed { id, defaults: Vec::new(), rows: FxHashMap::default(), itself: FxHashMap::default() };
         let mut whole = true;
         for (pod, class) in [(false, DEFAULT_ANY), (true, DEFAULT_POD)] {
             let placed =
@@ -284,10 +309,27 @@ impl Tables {
             if !whole {
                 break;
             }
-            match self.put_class_row(store, id, class, row, leftovers)? {
+            match self.put_class_row(store, id, (class, Towards::Others), row, leftovers)? {
                 Some(ranges) => _ = installed.rows.insert(class, ranges),
                 None => whole = false,
             }
+        }
+        for (class, row) in table.rows_of_itself() {
+            if !whole {
+                break;
+            }
+            let placed = match class {
+                Some(class) => {
+                    let placed = self.put_class_row(store, id, (class, Towards::Itself), row, leftovers)?;
+                    placed.map(|ranges| _ = installed.itself.insert(class, ranges))
+                }
+                None => {
+                    let class = Towards::Itself.key(DEFAULT_POD);
+                    let placed = self.put_row(store, RowKey { program: id, class }, row, leftovers)?;
+                    placed.map(|ranges| installed.defaults.push((class, ranges)))
+                }
+            };
+            whole = placed.is_some();
         }
         if !whole {
             self.uninstall(installed, leftovers);
@@ -300,23 +342,37 @@ impl Tables {
         Ok(true)
     }
 
-    /// Adds the row of one class to an installed program. `false`: no room, and the program counts as
+    /// How many rows a program takes.
+    pub(crate) fn rows_of(table: &Program) -> usize {
+        table.rows().len() + table.rows_of_itself().count() + 2
+    }
+
+    /// Adds the rows of one class to an installed program: towards the class, and where the program has one, of
+    /// its pods towards themselves. `false`: no room, and the program counts as
     /// failed from now on.
     pub(crate) fn add_row(
         &mut self,
         store: &mut impl Store,
         program: ProgramId,
         class: ClassId,
-        row: &Row,
+        table: &Program,
         leftovers: &mut Leftovers,
     ) -> Result<bool, Error> {
         let Some(Used { state: State::Installed(installed), .. }) = self.programs.get(&program) else {
             return Ok(true);
         };
         let id = installed.id;
-        if let Some(ranges) = self.put_class_row(store, id, class, row, leftovers)? {
+        let itself = table.rows_of_itself().find(|(named, _)| *named == Some(class));
+        let rows = table.row(class).map(|row| (Towards::Others, row));
+        let rows = rows.into_iter().chain(itself.map(|(_, row)| (Towards::Itself, row)));
+        let mut whole = true;
+        for (towards, row) in rows {
+            let Some(ranges) = self.put_class_row(store, id, (class, towards), row, leftovers)? else {
+                whole = false;
+                break;
+            };
             let before = match self.programs.get_mut(&program).map(|used| &mut used.state) {
-                Some(State::Installed(installed)) => installed.rows.insert(class, ranges),
+                Some(State::Installed(installed)) => installed.of(towards).insert(class, ranges),
                 _ => None,
             };
             if let Some(before) = before {
@@ -324,6 +380,8 @@ impl Tables {
                 self.release_class(class, leftovers);
                 self.rows -= 1;
             }
+        }
+        if whole {
             return Ok(true);
         }
         self.failed.insert(program);
@@ -338,9 +396,13 @@ impl Tables {
         let Some(Used { state: State::Installed(installed), .. }) = self.programs.get_mut(&program) else {
             return;
         };
-        if let Some(ranges) = installed.rows.remove(&class) {
-            let id = installed.id;
-            self.drop_row(id, class, &ranges, leftovers);
+        let id = installed.id;
+        let gone =
+            [Towards::Others, Towards::Itself].map(|towards| (towards, installed.of(towards).remove(&class)));
+        for (towards, ranges) in gone {
+            if let Some(ranges) = ranges {
+                self.drop_row(id, (class, towards), &ranges, leftovers);
+            }
         }
     }
 
@@ -355,12 +417,12 @@ impl Tables {
         &mut self,
         store: &mut impl Store,
         program: u32,
-        class: ClassId,
+        (class, towards): (ClassId, Towards),
         row: &Row,
         leftovers: &mut Leftovers,
     ) -> Result<Option<Ranges>, Error> {
         let Some(id) = self.use_class(class) else { return Ok(None) };
-        let placed = self.put_row(store, RowKey { program, class: id }, row, leftovers)?;
+        let placed = self.put_row(store, RowKey { program, class: towards.key(id) }, row, leftovers)?;
         if placed.is_none() {
             self.release_class(class, leftovers);
         }
@@ -434,18 +496,36 @@ impl Tables {
             self.rows -= 1;
         }
         for (class, ranges) in installed.rows {
-            self.drop_row(installed.id, class, &ranges, leftovers);
+            self.drop_row(installed.id, (class, Towards::Others), &ranges, leftovers);
+        }
+        for (class, ranges) in installed.itself {
+            self.drop_row(installed.id, (class, Towards::Itself), &ranges, leftovers);
         }
         leftovers.programs.push(installed.id);
     }
 
-    fn drop_row(&mut self, program: u32, class: ClassId, ranges: &Ranges, leftovers: &mut Leftovers) {
+    fn drop_row(
+        &mut self,
+        program: u32,
+        (class, towards): (ClassId, Towards),
+        ranges: &Ranges,
+        leftovers: &mut Leftovers,
+    ) {
         self.release_ranges(ranges, leftovers);
         if let Some(id) = self.class(class) {
-            leftovers.rows.insert(RowKey { program, class: id });
+            leftovers.rows.insert(RowKey { program, class: towards.key(id) });
         }
         self.release_class(class, leftovers);
         self.rows -= 1;
+    }
+}
+
+impl Installed {
+    fn of(&mut self, towards: Towards) -> &mut FxHashMap<ClassId, Ranges> {
+        match towards {
+            Towards::Others => &mut self.rows,
+            Towards::Itself => &mut self.itself,
+        }
     }
 }
 

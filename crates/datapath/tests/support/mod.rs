@@ -380,6 +380,16 @@ impl Policy {
         self
     }
 
+    /// What a program says to pods that reach themselves through a Service.
+    pub fn itself(mut self, id: u32, default: Row, rows: &[(u32, Row)]) -> Policy {
+        let program = self.programs.get_mut(&ProgramId(id)).expect("a program made before");
+        program.set_itself(default);
+        for (class, row) in rows {
+            program.set_itself_of(ClassId(*class), row.clone());
+        }
+        self
+    }
+
     pub fn publish_full(&self, datapath: &mut BpfDatapath) {
         let report = datapath.publish_full(self, &self.state).expect("publish");
         assert!(report.is_complete(), "{report:?}");

@@ -128,7 +128,12 @@ pub(super) fn rulings(cluster: &Cluster, queries: &[Query]) -> Vec<Ruling> {
 
 fn ruling(cluster: &Cluster, query: &Query) -> Ruling {
     let Query { from, to, protocol, port } = *query;
-    let decision = cluster.evaluate(&podgate_policy::Connection { from, to, protocol, port });
+    // A pod's own address never leaves the pod, so this one came back from a Service.
+    let decision = if from == to {
+        cluster.evaluate_hairpin(to, protocol, port)
+    } else {
+        cluster.evaluate(&podgate_policy::Connection { from, to, protocol, port })
+    };
     let side = |side: Side| Decision { verdict: side.verdict, reason: reason(side.reason) };
     Ruling { verdict: decision.verdict, egress: side(decision.egress), ingress: side(decision.ingress) }
 }

@@ -5,6 +5,7 @@ mod blocks;
 mod cluster_policies;
 mod deltas;
 mod fixture;
+mod hairpin;
 mod kinds;
 mod lifecycle;
 mod order;

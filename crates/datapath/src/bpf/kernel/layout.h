@@ -30,6 +30,9 @@ enum pg_program {
 /* Classes 0 and 1 name a program's default rows: for addresses that are no pod's, and for pods'. */
 enum { PG_DEFAULT_ANY = 0, PG_DEFAULT_POD = 1 };
 
+/* In a row's class: what a program says to that class's pods when they reach themselves. */
+#define PG_ITSELF (1u << 31)
+
 /* Slot `generation & 1` is the state in force; the other one is what publishing writes. */
 struct pg_ident {
 	__u64 word[2];

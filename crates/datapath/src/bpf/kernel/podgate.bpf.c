@@ -209,9 +209,14 @@ struct judgement {
 	bool allowed;
 };
 
-static __noinline void judge(__u32 program, __u64 other, __u32 port_key, struct judgement *out)
+/*
+ * `itself` is PG_ITSELF where a pod reaches itself through a Service, 0 otherwise. Programs with nothing to say
+ * to that have no row for it, and it is allowed.
+ */
+static __noinline void judge(__u32 program, __u64 other, __u32 port_key, __u32 itself,
+			     struct judgement *out)
 {
-	struct pg_row_key key = { .program = program, .class = class_of(other) };
+	struct pg_row_key key = { .program = program, .class = class_of(other) | itself };
 	const struct pg_row *row;
 	__u32 base, n;
 
@@ -223,10 +228,12 @@ static __noinline void judge(__u32 program, __u64 other, __u32 port_key, struct 
 	out->reason = PG_REASON_NO_ROW;
 	row = bpf_map_lookup_elem(&rows, &key);
 	if (!row) {
-		key.class = other & PG_POD ? PG_DEFAULT_POD : PG_DEFAULT_ANY;
+		key.class = (other & PG_POD ? PG_DEFAULT_POD : PG_DEFAULT_ANY) | itself;
 		row = bpf_map_lookup_elem(&rows, &key);
-		if (!row)
+		if (!row) {
+			out->allowed = itself;
 			return;
+		}
 	}
 	out->reason = PG_REASON_POLICY;
 	out->decider = row->decider;
@@ -352,7 +359,7 @@ static __noinline void emit(const struct report *report, const struct packet *pa
 /* Judges by policy and fills the report; the packet is in the connection's original direction. */
 static __always_inline void decide(const struct pg_config *cfg, const struct packet *packet,
 				   const struct side *source, const struct side *destination,
-				   struct report *report)
+				   __u32 itself, struct report *report)
 {
 	__u32 egress = program_of(source->word);
 	__u32 ingress = program_of(destination->word >> PG_INGRESS_SHIFT);
@@ -370,13 +377,13 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 		report->denied_by = PG_INGRESS;
 		return;
 	}
-	if ((egress || ingress) && packet->unclassifiable) {
+	if ((egress || ingress) && packet->unclassifiable && !itself) {
 		report->reason = packet->unclassifiable;
 		report->denied_by = egress ? PG_EGRESS : PG_INGRESS;
 		return;
 	}
 	if (egress) {
-		judge(egress, destination->word, port_key, &judgement);
+		judge(egress, destination->word, port_key, itself, &judgement);
 		report->egress_decider = judgement.decider;
 		if (!judgement.allowed) {
 			report->reason = judgement.reason;
@@ -385,7 +392,7 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 		}
 	}
 	if (ingress) {
-		judge(ingress, source->word, port_key, &judgement);
+		judge(ingress, source->word, port_key, itself, &judgement);
 		report->ingress_decider = judgement.decider;
 		if (!judgement.allowed) {
 			report->reason = judgement.reason;
@@ -407,7 +414,7 @@ int podgate(struct bpf_nf_ctx *ctx)
 	const struct nf_conn___pg *ct;
 	struct pg_config *cfg;
 	struct pg_counters *count;
-	__u32 zero = 0, slot, info;
+	__u32 zero = 0, slot, info, itself = 0;
 	__u64 nfct;
 	bool icmp, established;
 
@@ -462,17 +469,17 @@ int podgate(struct bpf_nf_ctx *ctx)
 	 */
 	if (same_ends(&packet) && (!state->in || state->in == state->out)) {
 		count->to_itself++;
-		return NF_ACCEPT;
+		itself = PG_ITSELF;
 	}
 
 	identify(cfg, packet.source, packet.family, slot, &source);
 	identify(cfg, packet.destination, packet.family, slot, &destination);
-	decide(cfg, &packet, &source, &destination, &report);
+	decide(cfg, &packet, &source, &destination, itself, &report);
 
 	established = info == CT_ESTABLISHED || info == CT_ESTABLISHED_REPLY;
 	if (report.allowed) {
 		count->allowed++;
-		if (established || !ct || !((source.word | destination.word) & PG_POD) ||
+		if (itself || established || !ct || !((source.word | destination.word) & PG_POD) ||
 		    BPF_CORE_READ(ct, status) & CT_CONFIRMED)
 			return NF_ACCEPT;
 	} else {
