@@ -4,10 +4,10 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashTable;
 use ipnet::IpNet;
 use podgate_api::{ClusterPolicy, LabelSelector, Labels, NetworkPolicy, Object, ObjectKey, Pod};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::blocks::Blocks;
@@ -17,7 +17,8 @@ use crate::namespaces::Namespaces;
 use crate::nodes::Nodes;
 use crate::parallel::map;
 use crate::pods::{PodIx, Pods, Told};
-use crate::policies::{self, CompiledPolicy, Ids, PolicyKey, PolicyObject};
+use crate::policies::{self, CompiledPolicy, Ids, Policies, PolicyKey, PolicyObject};
+use crate::port_names::PortNames;
 use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PolicyIx, PredId, Predicates, SetId};
 use crate::program::{Program, Programs};
 use crate::programs::{Deciders, Facts, NamedPorts, ProgramKey, ProgramState};
@@ -50,29 +51,6 @@ pub struct Cluster {
     pub(crate) sets: SubjectSets,
     pub(crate) programs: ProgramTable,
     pub(crate) deciders: Deciders,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Policies {
-    pub slots: Vec<Option<Arc<CompiledPolicy>>>,
-    free: Vec<PolicyIx>,
-    /// Slots by kind, namespace and name.
-    by_name: HashTable<PolicyIx>,
-    hasher: DefaultHashBuilder,
-    /// Replaced or deleted since the last commit; their places must not be used before its end,
-    /// because programs are found by them.
-    removed: Vec<PolicyIx>,
-    /// Subject predicates whose policies changed since the last commit.
-    pub changed_subjects: FxHashSet<PredId>,
-}
-
-/// Names of ports that policies mention, and which directions ask for them.
-#[derive(Debug, Default)]
-pub(crate) struct PortNames {
-    ids: HashMap<Box<str>, NameId>,
-    uses: FxHashMap<(NameId, u8), [u32; 2]>,
-    /// Names that came into use or went out of it since the last commit.
-    pub changed: Vec<NameId>,
 }
 
 /// Sets of pods that the same subject predicates select and whose named ports agree.
@@ -264,7 +242,7 @@ impl Cluster {
             classes: self.classes.len(),
             pods: self.pods.len(),
             programs: self.programs.states.len(),
-            policies: self.policies.by_name.len(),
+            policies: self.policies.len(),
         }
     }
 
@@ -275,7 +253,7 @@ impl Cluster {
 
     /// All NetworkPolicies, in no particular order.
     pub fn policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
-        self.policies.by_name.iter().filter_map(|ix| match &self.policies.get(*ix).object {
+        self.policies.iter().filter_map(|policy| match &policy.object {
             PolicyObject::Namespaced(policy) => Some(policy),
             PolicyObject::ClusterScoped(_) => None,
         })
@@ -283,7 +261,7 @@ impl Cluster {
 
     /// All cluster-scoped policies, in no particular order.
     pub fn cluster_policies(&self) -> impl Iterator<Item = &ClusterPolicy> {
-        self.policies.by_name.iter().filter_map(|ix| match &self.policies.get(*ix).object {
+        self.policies.iter().filter_map(|policy| match &policy.object {
             PolicyObject::Namespaced(_) => None,
             PolicyObject::ClusterScoped(policy) => Some(&**policy),
         })
@@ -482,7 +460,7 @@ impl PolicySide<'_> {
             self.namespaces.get_mut(namespace).policies -= 1;
             self.namespaces.unmention(namespace);
         }
-        self.policies.removed.push(ix);
+        self.policies.remove(ix);
     }
 }
 
@@ -497,103 +475,6 @@ impl Ids for PolicySide<'_> {
 
     fn port_name(&mut self, name: &str) -> NameId {
         self.names.id(name)
-    }
-}
-
-impl Policies {
-    pub fn get(&self, ix: PolicyIx) -> &Arc<CompiledPolicy> {
-        self.slots[ix as usize].as_ref().expect("a policy in use")
-    }
-
-    fn hash(&self, key: PolicyKey<'_>) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
-    fn find(&self, hash: u64, key: PolicyKey<'_>) -> Option<PolicyIx> {
-        self.by_name.find(hash, |ix| self.get(*ix).object.key() == key).copied()
-    }
-
-    fn unname(&mut self, key: PolicyKey<'_>) -> Option<PolicyIx> {
-        let hash = self.hash(key);
-        let ix = self.find(hash, key)?;
-        self.forget_name(hash, ix);
-        Some(ix)
-    }
-
-    fn forget_name(&mut self, hash: u64, ix: PolicyIx) {
-        if let Ok(entry) = self.by_name.find_entry(hash, |found| *found == ix) {
-            entry.remove();
-        }
-    }
-
-    /// Adds a policy under the hash of its name, in place of an older version.
-    fn insert(&mut self, policy: Arc<CompiledPolicy>, hash: u64, old: Option<PolicyIx>) -> PolicyIx {
-        let ix = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as PolicyIx
-        });
-        if let Some(old) = old {
-            self.forget_name(hash, old);
-        }
-        self.slots[ix as usize] = Some(policy);
-        let Policies { by_name, slots, hasher, .. } = self;
-        by_name.insert_unique(hash, ix, |ix| {
-            hasher.hash_one(slots[*ix as usize].as_ref().expect("a policy in use").object.key())
-        });
-        ix
-    }
-
-    /// Frees the places of policies removed since the last commit.
-    pub fn bury(&mut self) {
-        for ix in self.removed.drain(..) {
-            self.slots[ix as usize] = None;
-            self.free.push(ix);
-        }
-        self.changed_subjects.clear();
-    }
-}
-
-impl PortNames {
-    fn id(&mut self, name: &str) -> NameId {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
-        }
-        let id = self.ids.len() as NameId;
-        self.ids.insert(name.into(), id);
-        id
-    }
-
-    fn hold(&mut self, name: NameId, protocol: u8, direction: Direction) {
-        let uses = &mut self.uses.entry((name, protocol)).or_default()[direction as usize];
-        *uses += 1;
-        if *uses == 1 {
-            self.changed.push(name);
-        }
-    }
-
-    fn release(&mut self, name: NameId, protocol: u8, direction: Direction) {
-        let Some(uses) = self.uses.get_mut(&(name, protocol)) else { return };
-        uses[direction as usize] -= 1;
-        if uses[direction as usize] == 0 {
-            self.changed.push(name);
-        }
-        if *uses == [0, 0] {
-            self.uses.remove(&(name, protocol));
-        }
-    }
-
-    /// The name's id, if some policy has ever mentioned it.
-    pub fn find(&self, name: &str) -> Option<NameId> {
-        self.ids.get(name).copied()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.uses.is_empty()
-    }
-
-    /// Whether rules of this direction ask for the name.
-    pub fn used(&self, name: NameId, protocol: u8, direction: Direction) -> bool {
-        self.uses.get(&(name, protocol)).is_some_and(|uses| uses[direction as usize] > 0)
     }
 }
 

@@ -138,8 +138,7 @@ impl Cluster {
     }
 
     fn is_own_node(&self, node: IpAddr, pod: Option<&Told>) -> bool {
-        let Some(pod) = pod.and_then(|pod| pod.node.as_ref()) else { return false };
-        self.nodes.at(node) == Some(pod)
+        pod.and_then(|pod| pod.node.as_ref()).is_some_and(|name| self.nodes.has(name, node))
     }
 
     /// The verdict of one side: `program` is `None` where the side's address is no pod's.

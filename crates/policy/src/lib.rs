@@ -26,6 +26,7 @@ mod paint;
 mod parallel;
 mod pods;
 mod policies;
+mod port_names;
 mod predicates;
 mod program;
 mod programs;

@@ -7,11 +7,13 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 use podgate_api::{LabelSelector, Labels, Node};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     by_name: HashMap<Arc<str>, NodeState>,
-    by_address: FxHashMap<IpAddr, Arc<str>>,
+    /// More than one where a node was replaced and its old object lingers.
+    by_address: FxHashMap<IpAddr, SmallVec<[Arc<str>; 1]>>,
     /// Labels or addresses changed since they were last asked for.
     changed: bool,
 }
@@ -34,7 +36,10 @@ impl Nodes {
         self.delete(&node.meta.name);
         let name = self.name(&node.meta.name);
         for ip in &state.addresses {
-            self.by_address.insert(*ip, name.clone());
+            let owners = self.by_address.entry(*ip).or_default();
+            if !owners.contains(&name) {
+                owners.push(name.clone());
+            }
         }
         self.by_name.insert(name, state);
         self.changed = true;
@@ -44,8 +49,11 @@ impl Nodes {
         let Some(state) = self.by_name.remove(name) else { return };
         self.changed = true;
         for ip in state.addresses {
-            if self.by_address.get(&ip).is_some_and(|owner| **owner == *name) {
-                self.by_address.remove(&ip);
+            if let Some(owners) = self.by_address.get_mut(&ip) {
+                owners.retain(|owner| **owner != *name);
+                if owners.is_empty() {
+                    self.by_address.remove(&ip);
+                }
             }
         }
     }
@@ -60,9 +68,9 @@ impl Nodes {
         name
     }
 
-    /// The node that has an address.
-    pub fn at(&self, ip: IpAddr) -> Option<&Arc<str>> {
-        self.by_address.get(&ip)
+    /// Whether an address is the node's.
+    pub fn has(&self, name: &str, ip: IpAddr) -> bool {
+        self.by_address.get(&ip).is_some_and(|owners| owners.iter().any(|owner| **owner == *name))
     }
 
     /// Whether labels or addresses changed since this was last asked.

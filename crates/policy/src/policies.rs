@@ -1,6 +1,7 @@
 //! Policies compiled to predicates and port ranges.
 
 mod cluster_scoped;
+mod table;
 
 use ipnet::IpNet;
 use podgate_api::{
@@ -16,6 +17,7 @@ use crate::predicates::{Ids as PredIds, NameId, NsId, NsSelId, PredId, Predicate
 use crate::tables::{DeciderId, Direction, PolicyRef, PortKey, RuleRef, Tier};
 
 pub(crate) use cluster_scoped::compile_cluster_scoped;
+pub(crate) use table::Policies;
 
 /// A policy as it was written.
 #[expect(clippy::large_enum_variant, reason = "nearly all policies are the large variant")]

@@ -49,6 +49,15 @@ fn case_19_holds_whatever_comes_first_and_follows_the_nodes_addresses() {
 }
 
 #[test]
+fn case_19_an_address_may_be_that_of_two_nodes_while_one_replaces_the_other() {
+    let mut world = world().with([policy("a/deny").ingress([])]);
+    world.put(node("n0", "172.18.0.1"));
+    world.allows(&["172.18.0.1 -> a/web tcp/80"]);
+    world.remove("Node", "n0");
+    world.allows(&["172.18.0.1 -> a/web tcp/80"]);
+}
+
+#[test]
 fn case_19_other_nodes_need_a_rule_and_selectors_do_not_mean_them() {
     world()
         .with([policy("a/p").subjects("app=web").ingress([peers([namespaces("")])])])
