@@ -288,7 +288,7 @@ impl Maker {
         let node = self.node_name();
         let phase = self.phase();
         let ports = self.container_ports();
-        Pod { meta, owner: None, node, ips, host_network, phase, ports }
+        Pod { meta, node, ips, host_network, phase, ports, ..Pod::default() }
     }
 
     fn phase(&mut self) -> PodPhase {

@@ -9,8 +9,10 @@ use rayon::prelude::*;
 use crate::cursor::{Cursor, ITEMS, RENDER, Sink};
 use crate::decode::{self, Decoded};
 use crate::files::{Text, Texts};
+use crate::ignore::{Ignore, comments, is_mentioned};
 use crate::items::{List, RUN, Run, list};
 use crate::json::parse_json;
+use crate::mention::settle;
 use crate::split::{Chunk, chunks, lines};
 use crate::tree::{Fault, Parsed, parse_yaml};
 use crate::{Diagnostic, Object, ObjectKey, Owner, Severity, Source};
@@ -70,6 +72,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Documents that hold something, the broken ones included.
     pub documents: usize,
+    /// Comments of YAML that silence findings, in order of the input.
+    pub ignores: Vec<Ignore>,
 }
 
 impl Loaded {
@@ -126,6 +130,7 @@ fn read(texts: &[Text<'_>], options: &LoadOptions, run: usize, mut loaded: Loade
     };
 
     let mut owners = HashMap::new();
+    let (mut refs, mut config_maps) = (Vec::new(), Vec::new());
     let mut results = results.into_iter();
     for (text, chunk, list) in &documents {
         let count = list.as_ref().map_or(1, |list| list.runs.len());
@@ -135,7 +140,11 @@ fn read(texts: &[Text<'_>], options: &LoadOptions, run: usize, mut loaded: Loade
             // Cut at a wrong place, or with a fault: only the whole list tells.
             None => vec![read_chunk(text, *chunk, options)],
         };
+        let first = loaded.objects.len();
         for part in parts {
+            let before = loaded.objects.len();
+            refs.extend(part.decoded.refs.into_iter().map(|(object, found)| (before + object, found)));
+            config_maps.extend(part.decoded.config_maps);
             loaded.objects.extend(part.decoded.objects);
             loaded.diagnostics.extend(part.diagnostics);
             loaded.documents += part.documents;
@@ -144,7 +153,14 @@ fn read(texts: &[Text<'_>], options: &LoadOptions, run: usize, mut loaded: Loade
                 *loaded.ignored.entry(kind).or_default() += count;
             }
         }
+        if text.has_lines && is_mentioned(chunk.text) {
+            let objects: Vec<Source> =
+                loaded.objects[first..].iter().map(|object| object.meta().source.clone()).collect();
+            let at = |line, column| Source { file: text.name.clone(), line, column };
+            loaded.ignores.extend(comments(chunk.text, chunk.line, &objects, at));
+        }
     }
+    settle(&mut loaded.objects, refs, config_maps);
     report_duplicates(&mut loaded);
     resolve_owners(&mut loaded.objects, &owners);
     loaded

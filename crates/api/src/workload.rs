@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Labels, Meta, Protocol};
+use crate::{Labels, Mention, Meta, Protocol};
 
 /// A Pod, as far as traffic is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Pod {
     pub phase: PodPhase,
     /// Declared ports of containers and of init containers with `restartPolicy: Always`.
     pub ports: Vec<ContainerPort>,
+    /// Hosts that its containers are told of: see [`PodTemplate::mentions`].
+    pub mentions: Vec<Mention>,
 }
 
 /// The workload that owns a pod.
@@ -72,6 +74,9 @@ pub struct PodTemplate {
     pub host_network: bool,
     /// Declared ports, as in [`Pod::ports`].
     pub ports: Vec<ContainerPort>,
+    /// Hosts named by the environment, the command lines and the ConfigMaps of all containers, each once:
+    /// those that may be a Service of the input, and names outside of the cluster that have a scheme or port.
+    pub mentions: Vec<Mention>,
 }
 
 /// An object that makes pods.
@@ -152,6 +157,7 @@ impl Workload {
             host_network: self.template.host_network,
             phase: PodPhase::Running,
             ports: self.template.ports.clone(),
+            mentions: self.template.mentions.clone(),
         }
     }
 }

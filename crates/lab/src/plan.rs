@@ -255,6 +255,7 @@ impl PodPlan {
             host_network: self.host_network,
             phase: PodPhase::Running,
             ports: self.ports.iter().map(PortPlan::object).collect(),
+            ..Pod::default()
         }
     }
 

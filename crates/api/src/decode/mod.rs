@@ -4,11 +4,14 @@ mod cluster;
 mod cluster_policy;
 mod connectivity_test;
 mod entry;
+mod environment;
 mod meta;
 mod network_policy;
 mod pod;
 mod selector;
 mod workload;
+
+pub(crate) use environment::{ConfigMap, ConfigRef};
 
 use std::collections::BTreeMap;
 
@@ -24,6 +27,9 @@ pub(crate) struct Decoded {
     pub ignored: BTreeMap<String, usize>,
     /// ReplicaSets and Jobs that another workload made.
     pub owners: Vec<(ObjectKey, Owner)>,
+    /// ConfigMaps that an object of [`Decoded::objects`] uses.
+    pub refs: Vec<(usize, ConfigRef)>,
+    pub config_maps: Vec<ConfigMap>,
 }
 
 /// Kinds that are read.
@@ -191,6 +197,10 @@ pub(crate) fn document(
     let found = Kind::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(&kind));
     let found = found.filter(|_| is_own_group(&api_version));
     let Some((name, found)) = found else {
+        if (api_version.as_str(), kind.as_str()) == ("v1", "ConfigMap") {
+            out.config_maps.extend(environment::config_map(root, default_namespace));
+            return;
+        }
         *out.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
         return;
     };
@@ -222,12 +232,13 @@ pub(crate) fn document(
     };
     let Some(meta) = meta::decode(root, *found, namespace) else { return };
     let owner = meta::controller(root);
+    let mut refs = Vec::new();
     let object = match *found {
         Kind::Namespace => Object::Namespace(cluster::namespace(root, meta)),
         Kind::Node => Object::Node(cluster::node(root, meta)),
         Kind::Service => Object::Service(cluster::service(root, meta)),
-        Kind::Pod => Object::Pod(pod::pod(root, meta, owner.clone())),
-        Kind::Workload(kind) => match workload::workload(root, meta, kind, retired.is_some()) {
+        Kind::Pod => Object::Pod(pod::pod(root, meta, owner.clone(), &mut refs)),
+        Kind::Workload(kind) => match workload::workload(root, meta, kind, retired.is_some(), &mut refs) {
             Some(workload) => Object::Workload(workload),
             None => return,
         },
@@ -243,5 +254,6 @@ pub(crate) fn document(
     if let (Object::Workload(_), Some(owner)) = (&object, owner) {
         out.owners.push((object.key(), owner));
     }
+    out.refs.extend(refs.into_iter().map(|found| (out.objects.len(), found)));
     out.objects.push(object);
 }

@@ -7,15 +7,17 @@ use crate::syntax::port_name_fault;
 use crate::tree::shorten;
 use crate::{ContainerPort, Meta, Owner, Pod, PodPhase, PodTemplate};
 
+use super::environment::{ConfigRef, mentions};
 use super::meta::labels_of;
 use super::network_policy::protocol;
 
-pub(super) fn pod(root: &Cursor<'_>, meta: Meta, owner: Option<Owner>) -> Pod {
+pub(super) fn pod(root: &Cursor<'_>, meta: Meta, owner: Option<Owner>, refs: &mut Vec<ConfigRef>) -> Pod {
     let owner = owner.map(|owner| deployment_of(&meta, owner));
     let mut pod = Pod { meta, owner, ..Pod::default() };
     if let Some(spec) = root.mapping("spec") {
-        let spec = pod_spec(&spec);
-        (pod.node, pod.host_network, pod.ports) = (spec.node, spec.host_network, spec.ports);
+        let spec = pod_spec(&spec, refs);
+        (pod.node, pod.host_network) = (spec.node, spec.host_network);
+        (pod.ports, pod.mentions) = (spec.ports, spec.mentions);
     }
     if let Some(status) = root.mapping("status") {
         if let Some(list) = status.list("podIPs") {
@@ -65,10 +67,10 @@ pub(super) fn address(field: &Cursor<'_>) -> Option<IpAddr> {
     parsed
 }
 
-pub(super) fn template(cursor: &Cursor<'_>) -> PodTemplate {
+pub(super) fn template(cursor: &Cursor<'_>, refs: &mut Vec<ConfigRef>) -> PodTemplate {
     let mut template = PodTemplate::default();
     if let Some(spec) = cursor.mapping("spec") {
-        template = pod_spec(&spec);
+        template = pod_spec(&spec, refs);
     }
     if let Some(metadata) = cursor.mapping("metadata") {
         if let Some(labels) = metadata.mapping("labels") {
@@ -82,7 +84,7 @@ pub(super) fn template(cursor: &Cursor<'_>) -> PodTemplate {
 }
 
 /// The template's part that `spec` tells.
-fn pod_spec(spec: &Cursor<'_>) -> PodTemplate {
+fn pod_spec(spec: &Cursor<'_>, refs: &mut Vec<ConfigRef>) -> PodTemplate {
     let mut ports = Vec::new();
     if let Some(containers) = spec.list("containers") {
         for container in containers.items().filter(Cursor::expect_mapping) {
@@ -105,6 +107,7 @@ fn pod_spec(spec: &Cursor<'_>) -> PodTemplate {
             .map(str::to_owned),
         host_network: spec.field("hostNetwork").and_then(|flag| flag.bool()).unwrap_or_default(),
         ports,
+        mentions: mentions(spec, refs),
         ..PodTemplate::default()
     }
 }

@@ -3,18 +3,25 @@
 use crate::cursor::Cursor;
 use crate::{LabelSelector, Meta, Operator, Requirement, Severity, Workload, WorkloadKind};
 
+use super::environment::ConfigRef;
 use super::meta::labels_of;
 use super::pod::template;
 use super::selector::selector;
 
 /// `retired`: the object is written in an old version, which needed no selector.
-pub(super) fn workload(root: &Cursor<'_>, meta: Meta, kind: WorkloadKind, retired: bool) -> Option<Workload> {
+pub(super) fn workload(
+    root: &Cursor<'_>,
+    meta: Meta,
+    kind: WorkloadKind,
+    retired: bool,
+    refs: &mut Vec<ConfigRef>,
+) -> Option<Workload> {
     let spec = required(root, "spec")?;
     if kind == WorkloadKind::CronJob {
         let job_template = required(&spec, "jobTemplate")?;
         let job = required(&job_template, "spec")?;
         let suspended = is_suspended(&spec);
-        return pods_of(&job, meta, kind, if suspended { Some(0) } else { count(&job, "parallelism") });
+        return pods_of(&job, meta, kind, if suspended { Some(0) } else { count(&job, "parallelism") }, refs);
     }
     let replicas = match kind {
         WorkloadKind::Job if is_suspended(&spec) => Some(0),
@@ -40,7 +47,7 @@ pub(super) fn workload(root: &Cursor<'_>, meta: Meta, kind: WorkloadKind, retire
             None
         }
     };
-    let workload = pods_of(&spec, meta, kind, replicas)?;
+    let workload = pods_of(&spec, meta, kind, replicas, refs)?;
     if let (Some(field), Some(found)) = (field, found)
         && !found.is_invalid()
     {
@@ -56,8 +63,14 @@ pub(super) fn workload(root: &Cursor<'_>, meta: Meta, kind: WorkloadKind, retire
     Some(workload)
 }
 
-fn pods_of(spec: &Cursor<'_>, meta: Meta, kind: WorkloadKind, replicas: Option<u32>) -> Option<Workload> {
-    let template = template(&required(spec, "template")?);
+fn pods_of(
+    spec: &Cursor<'_>,
+    meta: Meta,
+    kind: WorkloadKind,
+    replicas: Option<u32>,
+    refs: &mut Vec<ConfigRef>,
+) -> Option<Workload> {
+    let template = template(&required(spec, "template")?, refs);
     Some(Workload { meta, kind, replicas: replicas.unwrap_or(1), template })
 }
 
