@@ -93,6 +93,16 @@ impl Interesting {
         })
     }
 
+    /// A pod's address, and a protocol and port of it, at random.
+    pub fn some_hairpins(&self, rng: &mut Rng, count: usize) -> Vec<(IpAddr, u8, u16)> {
+        let count = if self.pods.is_empty() { 0 } else { count };
+        let one = |rng: &mut Rng| {
+            let (pod, (protocol, port)) = (*rng.pick(&self.pods), *rng.pick(&self.ports));
+            (pod, protocol, port)
+        };
+        (0..count).map(|_| one(rng)).collect()
+    }
+
     /// A number of questions at random.
     pub fn some(&self, rng: &mut Rng, count: usize) -> Vec<Question> {
         let pairs = self.pairs();
@@ -179,6 +189,29 @@ pub fn agree(world: &World, cluster: &Cluster, question: &Question) -> Result<()
         && same_side(&egress, &decision.egress, Direction::Egress)
         && same_side(&ingress, &decision.ingress, Direction::Ingress);
     if same { Ok(()) } else { Err(difference(question, &egress, &ingress, &decision)) }
+}
+
+/// Asks both about a connection that a pod makes to itself through a Service. What allows it need not be named:
+/// a kernel has nothing to look up for pods that nobody keeps from themselves.
+pub fn agree_on_hairpin(
+    world: &World,
+    cluster: &Cluster,
+    pod: IpAddr,
+    protocol: u8,
+    port: u16,
+) -> Result<(), String> {
+    let decision = cluster.evaluate_hairpin(pod, protocol, port);
+    let (egress, ingress) = world.answer_hairpin(pod, protocol, port);
+    let same = |naive: &Answer, engine: &Side, direction| {
+        let is_unnamed = engine.verdict == Verdict::Allowed && engine.reason == Reason::Itself;
+        same_side(naive, engine, direction) || (naive.allowed && is_unnamed)
+    };
+    let expected = egress.allowed && ingress.allowed;
+    let same = (decision.verdict == Verdict::Allowed) == expected
+        && same(&egress, &decision.egress, Direction::Egress)
+        && same(&ingress, &decision.ingress, Direction::Ingress);
+    let question = Question { from: pod, to: pod, protocol, port };
+    if same { Ok(()) } else { Err(difference(&question, &egress, &ingress, &decision)) }
 }
 
 fn difference(question: &Question, egress: &Answer, ingress: &Answer, decision: &Decision) -> String {

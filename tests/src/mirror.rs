@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_policy::{
-    ClassId, Cluster, Decider, DeciderId, Delta, Identity, Outcome, PortKey, ProgramId, Programs, Reason,
-    Row, Side,
+    ClassId, Cluster, Decider, DeciderId, Delta, Identity, Outcome, PortKey, Program, ProgramId, Programs,
+    Reason, Row, Side, Verdict,
 };
 
 use crate::naive::Question;
@@ -25,6 +25,8 @@ struct Copied {
     default_any: Row,
     default_pod: Row,
     rows: BTreeMap<ClassId, Row>,
+    /// For pods that reach themselves through a Service; the row of the other classes is `None`'s.
+    itself: BTreeMap<Option<ClassId>, Row>,
 }
 
 /// One change of the step that makes new state effective.
@@ -52,10 +54,14 @@ impl Mirror {
             programs.program(id).ok_or_else(|| format!("{id:?} is in the delta and nowhere else"))
         };
         for (id, class) in &delta.rows {
-            let row =
-                find(*id)?.row(*class).ok_or_else(|| format!("{id:?} has no row for {class:?}"))?.clone();
+            let program = find(*id)?;
+            let (row, itself) = (program.row(*class), row_of_itself(program, *class));
+            if row.or(itself).is_none() {
+                return Err(format!("{id:?} has no row for {class:?}"));
+            }
             let known = self.programs.get_mut(id).ok_or_else(|| format!("rows for unknown {id:?}"))?;
-            known.rows.insert(*class, row);
+            known.rows.extend(row.map(|row| (*class, row.clone())));
+            known.itself.extend(itself.map(|row| (Some(*class), row.clone())));
         }
         for id in &delta.programs {
             let program = find(*id)?;
@@ -63,6 +69,7 @@ impl Mirror {
                 default_any: program.default_row(false).clone(),
                 default_pod: program.default_row(true).clone(),
                 rows: program.rows().map(|(class, row)| (class, row.clone())).collect(),
+                itself: program.rows_of_itself().map(|(class, row)| (class, row.clone())).collect(),
             };
             if self.programs.insert(*id, copied).is_some() {
                 return Err(format!("{id:?} is told as new twice"));
@@ -100,10 +107,8 @@ impl Mirror {
         for (id, class) in &delta.rows_gone {
             let program =
                 self.programs.get_mut(id).ok_or_else(|| format!("rows of unknown {id:?} are gone"))?;
-            program
-                .rows
-                .remove(class)
-                .ok_or_else(|| format!("{id:?} never had the row {class:?} that is gone"))?;
+            let (row, itself) = (program.rows.remove(class), program.itself.remove(&Some(*class)));
+            row.or(itself).ok_or_else(|| format!("{id:?} never had the row {class:?} that is gone"))?;
         }
         for id in &delta.programs_gone {
             self.programs.remove(id).ok_or_else(|| format!("{id:?} is gone and was never told"))?;
@@ -134,6 +139,37 @@ impl Mirror {
         };
         let default = if pod { &program.default_pod } else { &program.default_any };
         Ok(program.rows.get(&class).unwrap_or(default).outcome(key))
+    }
+
+    /// Whether this agrees with the engine's own answer for a pod that reaches itself through a Service.
+    pub fn agrees_on_hairpin(
+        &self,
+        cluster: &Cluster,
+        pod: IpAddr,
+        protocol: u8,
+        port: u16,
+    ) -> Result<(), String> {
+        let decision = cluster.evaluate_hairpin(pod, protocol, port);
+        let key = PortKey::new(protocol, port);
+        let identity = self.addresses.get(&pod);
+        for (side, id) in [
+            (&decision.egress, identity.and_then(|identity| identity.egress)),
+            (&decision.ingress, identity.and_then(|identity| identity.ingress)),
+        ] {
+            let program = id.and_then(|id| self.programs.get(&id));
+            let row = program.zip(identity).and_then(|(program, identity)| program.itself(identity.class));
+            let verdict = row.map_or(Verdict::Allowed, |row| row.outcome(key).verdict);
+            if verdict != side.verdict {
+                return Err(format!("{pod} to itself, {protocol}/{port}: {verdict:?}\n engine {decision:?}"));
+            }
+            if let (Some(row), Verdict::Denied) = (row, verdict) {
+                let named = cluster.decider(row.outcome(key).decider);
+                if !matches!((&named, &side.reason), (Some(Decider::Rule(a)), Reason::Rule(b)) if a == b) {
+                    return Err(format!("{pod} to itself: the tables say {named:?}\n engine {decision:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn longest_match(&self, address: IpAddr) -> Result<ClassId, String> {
@@ -206,6 +242,10 @@ impl Mirror {
                 if mine != theirs {
                     return Err(format!("{id:?} {class:?}: told {mine:?}, now {theirs:?}"));
                 }
+                let (mine, theirs) = (copied.itself(*class), program.itself(*class));
+                if *pod && mine != theirs {
+                    return Err(format!("{id:?} {class:?} itself: told {mine:?}, now {theirs:?}"));
+                }
             }
             if let Some(class) = copied.rows.keys().find(|class| program.row(**class).is_none()) {
                 return Err(format!("{id:?} lost its row for {class:?}, which was never told"));
@@ -236,6 +276,16 @@ impl Mirror {
             None => Ok(()),
         }
     }
+}
+
+impl Copied {
+    fn itself(&self, class: ClassId) -> Option<&Row> {
+        self.itself.get(&Some(class)).or_else(|| self.itself.get(&None))
+    }
+}
+
+fn row_of_itself(program: &Program, class: ClassId) -> Option<&Row> {
+    program.rows_of_itself().find(|(named, _)| *named == Some(class)).map(|(_, row)| row)
 }
 
 fn same(side: &Side, outcome: Outcome) -> Result<(), String> {

@@ -98,6 +98,8 @@ struct Asked<'a> {
     /// The other end.
     other: IpAddr,
     question: &'a Question,
+    /// Back from a Service that the pod itself is behind.
+    is_hairpin: bool,
 }
 
 impl World {
@@ -185,11 +187,18 @@ impl World {
         if self.runs_on(question.to, question.from) || self.runs_on(question.from, question.to) {
             return both(Why::OwnNode);
         }
-        (self.side(Side::Egress, question), self.side(Side::Ingress, question))
+        (self.side(Side::Egress, question, false), self.side(Side::Ingress, question, false))
+    }
+
+    /// The same for a connection that a pod makes to itself through a Service: case 20. Cluster-scoped policies
+    /// see it; a NetworkPolicy that would isolate the pod lets it through.
+    pub fn answer_hairpin(&self, pod: IpAddr, protocol: u8, port: u16) -> (Answer, Answer) {
+        let question = Question { from: pod, to: pod, protocol, port };
+        (self.side(Side::Egress, &question, true), self.side(Side::Ingress, &question, true))
     }
 
     /// The tiers in their order; the first one that decides has the last word.
-    fn side(&self, side: Side, question: &Question) -> Answer {
+    fn side(&self, side: Side, question: &Question, is_hairpin: bool) -> Answer {
         let (subject, other) = match side {
             Side::Egress => (question.from, question.to),
             Side::Ingress => (question.to, question.from),
@@ -197,7 +206,7 @@ impl World {
         let Some(subject) = self.pod_at(subject) else {
             return Answer { allowed: true, why: Why::NotAPod };
         };
-        let asked = Asked { side, subject, other, question };
+        let asked = Asked { side, subject, other, question, is_hairpin };
         self.ask_tier(ClusterTier::Admin, &asked)
             .or_else(|| self.ask_network_policies(&asked))
             .or_else(|| self.ask_tier(ClusterTier::Baseline, &asked))
@@ -214,6 +223,9 @@ impl World {
             .collect();
         if policies.is_empty() {
             return None;
+        }
+        if asked.is_hairpin {
+            return yes(Why::Itself);
         }
         for policy in &policies {
             for (index, rule) in rules(policy, asked.side).iter().enumerate() {
@@ -265,7 +277,7 @@ impl World {
     }
 
     fn rule_allows(&self, policy: &NetworkPolicy, rule: &Rule, asked: &Asked<'_>) -> bool {
-        let Asked { side, subject, other, question } = *asked;
+        let Asked { side, subject, other, question, .. } = *asked;
         // Case 12: names are resolved on the destination pod.
         let destination = match side {
             Side::Ingress => Some(subject),

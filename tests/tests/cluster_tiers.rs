@@ -1,5 +1,5 @@
 //! Cluster-scoped policies from manifest to packet: the three tiers, ICMP, names of ports, nodes and networks;
-//! flows that name the rule; an edit under a connection. Cases 21, 24, 33 to 37. Needs root.
+//! flows that name the rule; an edit under a connection. Cases 20, 21, 24, 33 to 37. Needs root.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use podgate_flow::{Decision, FlowVerdict, Party, Reason};
 use podgate_lab::netns;
 use podgate_lab::probe::{Options, Selection};
 use podgate_policy::{Direction, Tier, Verdict};
-use podgate_tests::asking::{PATIENCE, ask, check, ping};
+use podgate_tests::asking::{PATIENCE, ask, check, ping, service};
 use podgate_tests::lab::{TestLab, differences, wait_until};
 use podgate_tests::watch::Watch;
 
@@ -101,6 +101,59 @@ fn case_36_nodes_and_networks_are_addresses() {
     lab.write("cluster.yaml", &CLUSTER.replace("labels: {pool: green}", "labels: {pool: blue}"));
     lab.up();
     check(&lab, "shop/friend", "tcp", &nodes[1].addresses, 9100, "shop/host-2 9100");
+}
+
+/// `self` to itself, by one of its ports' names alone.
+fn no_self(tier: &str, list: &str, peers: &str) -> String {
+    format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{name: no-self}}\n\
+         spec:\n  tier: {tier}\n  priority: 1\n  subject: {{namespaces: {{matchLabels: {{team: shop}}}}}}\n  {list}:\n  \
+         - action: Deny\n    {peers}: [{{pods: {{namespaceSelector: {{}}, podSelector: {{matchLabels: {{app: self}}}}}}}}]\n    \
+         protocols: [{{destinationNamedPort: alt}}]\n"
+    )
+}
+
+#[test]
+fn case_20_a_pod_that_reaches_itself_through_a_service_is_seen_by_cluster_scoped_policies_alone() {
+    let lab = lab("tiers-self");
+    let (own, via) = (lab.pod("shop/self").ips, service(&lab, "self"));
+    let node = &lab.plan().nodes[0].addresses;
+    let node_port = via.ports[1].node_port.unwrap();
+    let expect = |alt: &str| {
+        check(&lab, "shop/self", "tcp", &via.cluster_ips, 80, "shop/self 8080");
+        check(&lab, "shop/self", "tcp", &via.cluster_ips, 81, alt);
+        check(&lab, "shop/self", "tcp", node, node_port, alt);
+        // Its own address never leaves the pod.
+        check(&lab, "shop/self", "tcp", &own, 8081, "shop/self 8081");
+        // The NetworkPolicy is there, for everybody else.
+        check(&lab, "shop/stranger", "tcp", &via.cluster_ips, 80, "silent");
+    };
+    expect("shop/self 8081");
+    for (list, peers) in [("ingress", "from"), ("egress", "to")] {
+        lab.write("self.yaml", &no_self("Admin", list, peers));
+        lab.up();
+        expect("silent");
+        let report = lab.probe(&Options { timeout: PATIENCE, selection: only_self() });
+        assert_eq!(differences(&report), "");
+    }
+    // The Baseline tier comes after the NetworkPolicy, which has decided.
+    lab.write("self.yaml", &no_self("Baseline", "ingress", "from"));
+    lab.up();
+    expect("shop/self 8081");
+    lab.write("cluster.yaml", &CLUSTER.replace("policyTypes: [Ingress, Egress]", "policyTypes: [Egress]"));
+    lab.up();
+    let watch = Watch::start(&lab);
+    check(&lab, "shop/self", "tcp", &via.cluster_ips[..1], 81, "silent");
+    check(&lab, "shop/stranger", "tcp", &via.cluster_ips, 80, "shop/self 8080");
+    let (_, ingress) = flow(&lab, &watch, "shop/self", "shop/self", 8081);
+    let ingress = ingress.expect("the Baseline tier has a say");
+    assert_eq!(ingress.verdict, Verdict::Denied);
+    assert_eq!(ingress.reason.to_string(), "ClusterNetworkPolicy no-self ingress[0]");
+}
+
+fn only_self() -> Selection {
+    let name = || vec!["shop/self".to_owned()];
+    Selection { from: name(), to: name(), ..Selection::default() }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use podgate_api::Object;
 use podgate_bench::{Event, Rng, random_events};
 use podgate_policy::{Cluster, Delta, Settings};
-use podgate_tests::compare::{Interesting, agree, caught, engine, seeds, shrink_and_panic};
+use podgate_tests::compare::{Interesting, agree, agree_on_hairpin, caught, engine, seeds, shrink_and_panic};
 use podgate_tests::mirror::{Mirror, flips};
 use podgate_tests::naive::{Question, World};
 
@@ -46,6 +46,13 @@ fn live(events: &[Event], seed: u64, tell: impl Fn(Delta) -> Delta) -> Result<()
                 for question in &questions {
                     agree(&world, &cluster, question).map_err(told)?;
                     mirror.agrees(&cluster, question).map_err(|why| told(format!("the deltas: {why}")))?;
+                }
+                for (pod, protocol, port) in interesting.some_hairpins(&mut rng, if last { 500 } else { 50 })
+                {
+                    agree_on_hairpin(&world, &cluster, pod, protocol, port).map_err(told)?;
+                    mirror
+                        .agrees_on_hairpin(&cluster, pod, protocol, port)
+                        .map_err(|why| told(format!("the deltas: {why}")))?;
                 }
             }
         }

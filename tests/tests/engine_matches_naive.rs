@@ -9,7 +9,7 @@ use podgate_api::{
     PortMatch, Protocol, Source,
 };
 use podgate_bench::{Shape, random_small};
-use podgate_tests::compare::{Interesting, agree, caught, engine, seeds, shrink_and_panic};
+use podgate_tests::compare::{Interesting, agree, agree_on_hairpin, caught, engine, seeds, shrink_and_panic};
 use podgate_tests::naive::{Answer, Why, World};
 
 fn difference(objects: &[Object], icmp_echo: bool) -> Option<String> {
@@ -17,7 +17,12 @@ fn difference(objects: &[Object], icmp_echo: bool) -> Option<String> {
         let cluster = engine(objects, icmp_echo);
         let mut world = World::of(objects);
         world.icmp_echo = icmp_echo;
-        Interesting::of(objects).all().try_for_each(|question| agree(&world, &cluster, &question))
+        let interesting = Interesting::of(objects);
+        interesting.all().try_for_each(|question| agree(&world, &cluster, &question))?;
+        interesting.pods.iter().try_for_each(|pod| {
+            let mut ports = interesting.ports.iter();
+            ports.try_for_each(|(protocol, port)| agree_on_hairpin(&world, &cluster, *pod, *protocol, *port))
+        })
     })
 }
 

@@ -212,3 +212,30 @@ fn peers_by_address() {
     check(by_name(networks(&["10.0.0.1/32"])), &[("10.0.0.3", "10.0.0.1", 6, 80, true)]);
     check(by_name(everybody()), &[("10.0.0.3", "10.0.0.1", 6, 80, false)]);
 }
+
+#[test]
+fn a_pod_that_comes_back_to_itself_from_a_service() {
+    let isolated = || ingress("a", "none", app("web"), vec![]);
+    let rules = |action| vec![says(action, vec![pods(app("web"))])];
+    let peers_of_others = vec![says(Deny, vec![pods(app("db"))])];
+    for (policies, allowed) in [
+        (vec![isolated()], true),
+        (vec![admin(rules(Deny))], false),
+        (vec![admin(rules(Deny)), isolated()], false),
+        (vec![admin(rules(Accept)), baseline(rules(Deny))], true),
+        (vec![admin(rules(Pass)), baseline(rules(Deny))], false),
+        (vec![admin(rules(Pass)), isolated(), baseline(rules(Deny))], true),
+        (vec![admin(peers_of_others)], true),
+        (vec![out(vec![says(Deny, vec![networks(&["10.0.0.1/32"])])])], false),
+        (
+            vec![out(vec![on(says(Deny, vec![everybody()]), &[ClusterPortMatch::Named("http".into())])])],
+            false,
+        ),
+        (vec![out(vec![on(says(Deny, vec![everybody()]), &[tcp(1, 79)])])], true),
+    ] {
+        let text = format!("{policies:?}");
+        let own = "10.0.0.1".parse().expect("an address");
+        let (egress, ingress) = super::world(policies).answer_hairpin(own, 6, 80);
+        assert_eq!(egress.allowed && ingress.allowed, allowed, "{text}");
+    }
+}
