@@ -53,19 +53,44 @@ pub(crate) fn comments(
     objects: &[Source],
     at: impl Fn(u32, u32) -> Source,
 ) -> Vec<Ignore> {
-    let mut found = Vec::new();
+    let mut found: Vec<Ignore> = Vec::new();
+    // Comments since the last line with content, of which the next such line tells whose they are.
+    let mut pending = 0;
     for (_, line, number) in lines(text) {
-        let Some(mark) = memmem::find(line.as_bytes(), MARK.as_bytes()) else { continue };
-        let Some(hash) = comment_of(&line[..mark]) else { continue };
-        let rest = line[mark + MARK.len()..].trim_start();
-        let Some(rest) = rest.strip_prefix(':') else { continue };
-        let (ids, reason) = parse_ignore(rest);
         let number = first_line.saturating_add(number - 1);
-        let column = u32::try_from(line[..hash].chars().count() + 1).unwrap_or(u32::MAX);
-        let object = object_at(text, first_line, number, objects);
-        found.push(Ignore { source: at(number, column), object, ids, reason });
+        let code = line.trim_start();
+        let is_content = !code.is_empty() && !code.starts_with('#');
+        if is_content {
+            assign(&mut found, pending, objects, Some(number));
+        }
+        if let Some(mark) = memmem::find(line.as_bytes(), MARK.as_bytes())
+            && let Some(hash) = comment_of(&line[..mark])
+            && let Some(rest) = line[mark + MARK.len()..].trim_start().strip_prefix(':')
+        {
+            let (ids, reason) = parse_ignore(rest);
+            let column = u32::try_from(line[..hash].chars().count() + 1).unwrap_or(u32::MAX);
+            found.push(Ignore { source: at(number, column), object: None, ids, reason });
+            if is_content {
+                assign(&mut found, pending, objects, None);
+            }
+        }
+        if is_content {
+            pending = found.len();
+        }
     }
+    assign(&mut found, pending, objects, None);
     found
+}
+
+/// Gives comments from `first` on the object that starts on the `next` line, or else the one they are in.
+fn assign(found: &mut [Ignore], first: usize, objects: &[Source], next: Option<u32>) {
+    let starting = next.and_then(|next| objects.get(objects.partition_point(|object| object.line < next)));
+    let starting = starting.filter(|object| Some(object.line) == next);
+    for ignore in found[first..].iter_mut().filter(|ignore| ignore.object.is_none()) {
+        let after = objects.partition_point(|object| object.line <= ignore.source.line);
+        let within = || objects.get(after.saturating_sub(1));
+        ignore.object = starting.or_else(within).cloned();
+    }
 }
 
 /// Whether any text holds what such a comment holds.
@@ -77,24 +102,6 @@ pub(crate) fn is_mentioned(text: &str) -> bool {
 fn comment_of(before: &str) -> Option<usize> {
     let hash = before.trim_end().strip_suffix('#')?;
     (hash.is_empty() || hash.ends_with(char::is_whitespace)).then_some(hash.len())
-}
-
-/// The object that a line is in; lines of comments above an object are that object's.
-fn object_at(text: &str, first_line: u32, line: u32, objects: &[Source]) -> Option<Source> {
-    let next = objects.partition_point(|object| object.line <= line);
-    let only_comments = |until: u32| {
-        let (from, to) = (line - first_line + 1, until - first_line + 1);
-        lines(text)
-            .skip_while(|(_, _, number)| *number < from)
-            .take_while(|(_, _, number)| *number < to)
-            .all(|(_, line, _)| line.trim().is_empty() || line.trim_start().starts_with('#'))
-    };
-    if let Some(object) = objects.get(next)
-        && (next == 0 || only_comments(object.line))
-    {
-        return Some(object.clone());
-    }
-    objects.get(next.checked_sub(1)?).cloned()
 }
 
 #[cfg(test)]

@@ -70,6 +70,9 @@ pub(crate) struct Mentions {
     seen: HashSet<String>,
 }
 
+/// The most mentions of one object: no program is told of more, and no input can make many out of few.
+const MOST: usize = 1000;
+
 /// The longest text that variables are put into.
 const LONGEST_EXPANSION: usize = 4096;
 
@@ -93,7 +96,8 @@ impl Mentions {
     }
 
     fn address(&mut self, text: &str, lone: bool, source: &impl Fn() -> Source) {
-        if let Some(found) = host_of(text, lone)
+        if self.found.len() < MOST
+            && let Some(found) = host_of(text, lone)
             && self.seen.insert(found.clone())
         {
             self.found.push(Mention { text: found, source: source() });
@@ -181,7 +185,7 @@ pub(crate) fn settle(objects: &mut [Object], refs: Vec<(usize, ConfigRef)>, conf
         let (Some(map), Some(mentions)) = (maps.get(&key), mentions_of(object)) else { continue };
         for (_, found) in map.iter().filter(|(key, _)| reference.key.as_ref().is_none_or(|k| k == key)) {
             for mention in found {
-                if !mentions.iter().any(|known| known.text == mention.text) {
+                if mentions.len() < MOST && !mentions.iter().any(|known| known.text == mention.text) {
                     mentions.push(mention.clone());
                 }
             }
@@ -208,7 +212,7 @@ fn mentions_of(object: &mut Object) -> Option<&mut Vec<Mention>> {
 }
 
 /// Puts the values of variables where `$(NAME)` or `${NAME}` refers to them.
-pub(crate) fn expand<'t>(text: &'t str, variables: &[(&str, &str)]) -> Cow<'t, str> {
+pub(crate) fn expand<'t>(text: &'t str, variables: &HashMap<&str, &str>) -> Cow<'t, str> {
     if !text.contains('$') {
         return Cow::Borrowed(text);
     }
@@ -223,10 +227,7 @@ pub(crate) fn expand<'t>(text: &'t str, variables: &[(&str, &str)]) -> Cow<'t, s
             _ => '\0',
         };
         let name = (close != '\0').then(|| rest[2..].split_once(close)).flatten();
-        match name.and_then(|(name, after)| {
-            let (_, value) = variables.iter().rfind(|(variable, _)| *variable == name)?;
-            Some((*value, after))
-        }) {
+        match name.and_then(|(name, after)| Some((*variables.get(name)?, after))) {
             Some((value, after)) if expanded.len() + value.len() <= LONGEST_EXPANSION => {
                 expanded.push_str(value);
                 rest = after;
@@ -309,7 +310,7 @@ mod tests {
 
     #[test]
     fn variables_are_put_in_once() {
-        let variables = [("HOST", "db"), ("PORT", "1"), ("SELF", "$(SELF)$(SELF)"), ("PORT", "5432")];
+        let variables = HashMap::from([("HOST", "db"), ("SELF", "$(SELF)$(SELF)"), ("PORT", "5432")]);
         for (text, expect) in [
             ("$(HOST):$(PORT)", "db:5432"),
             ("http://${HOST}/", "http://db/"),
@@ -320,6 +321,9 @@ mod tests {
             assert_eq!(expand(text, &variables), expect);
         }
         let long = "x".repeat(LONGEST_EXPANSION);
-        assert_eq!(expand(&"$(A)".repeat(1000), &[("A", &long)]).len(), LONGEST_EXPANSION + 999 * 4);
+        assert_eq!(
+            expand(&"$(A)".repeat(1000), &HashMap::from([("A", long.as_str())])).len(),
+            LONGEST_EXPANSION + 999 * 4
+        );
     }
 }

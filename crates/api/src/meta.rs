@@ -65,7 +65,7 @@ pub struct Meta {
     pub uid: String,
     /// `metadata.labels`.
     pub labels: Labels,
-    /// `metadata.annotations`.
+    /// `metadata.annotations`, without the object's text that `kubectl apply` leaves there.
     pub annotations: Labels,
     /// `metadata.creationTimestamp` as written (RFC 3339, UTC, so it sorts as text); empty when absent.
     pub created: String,

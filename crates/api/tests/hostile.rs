@@ -230,6 +230,18 @@ fn piece() -> impl Strategy<Value = String> {
         "apiVersion: policy.networking.k8s.io/v1alpha1\n",
         "kind: ClusterNetworkPolicy\n",
         "kind: AdminNetworkPolicy\n",
+        "apiVersion: podgate.dev/v1alpha1\nkind: ConnectivityTest\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\n",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n",
+        "kind: ConfigMap\n",
+        "data: {a: 'http://b:80'}\n",
+        "  tests:\n",
+        "  - {from: a, to: [b], port: 80, expect: denied}\n",
+        "  - from: a\n",
+        "  rules: [{http: {paths: [{backend: {service: {name: a, port: {number: 80}}}}]}}]\n",
+        "  rules: [{backendRefs: [{name: a, port: 80}]}]\n",
+        "  containers: [{env: [{name: A, value: 'a.b:80'}], args: ['$(A)$(A)']}]\n",
+        "# podgate.dev/ignore: a-b, c\n",
         "  tier: Admin\n",
         "  priority: 1\n",
         "  subject: {namespaces: {}}\n",
@@ -317,4 +329,38 @@ proptest! {
         let text: String = chars[..at].iter().copied().chain(put.chars()).chain(rest.iter().copied()).collect();
         promises::hold_for(&text);
     }
+}
+
+#[test]
+fn hostile_texts_of_the_new_kinds_are_read_in_time_proportional_to_their_size() {
+    let networks: Vec<String> =
+        (0..100_000).map(|n| format!("10.{}.{}.0/24", n / 256 % 256, n % 256)).collect();
+    let policy = format!(
+        "apiVersion: policy.networking.k8s.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: {{name: p}}\nspec:\n  tier: Admin\n  priority: 1\n  subject: {{namespaces: {{}}}}\n  egress: [{{action: Deny, to: [{{networks: [{}]}}]}}]\n",
+        networks.join(", ")
+    );
+    assert!(quickly(&policy).has_errors());
+    let rules = "{action: Deny, from: [{}]}, ".repeat(50_000);
+    let policy = format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {{name: p}}\nspec:\n  priority: 1\n  subject: {{namespaces: {{}}}}\n  ingress: [{rules}]\n"
+    );
+    assert!(quickly(&policy).diagnostics.len() > 50_000);
+
+    // Variables inside variables, and very many of them.
+    let env: String = (0..20_000).map(|n| format!("{{name: A{n}, value: '$(A0)$(A{n})'}}, ")).collect();
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{env: [{env}], args: ['{}']}}]}}\n",
+        "$(A1)".repeat(10_000)
+    );
+    quickly(&pod);
+    let words = "word:1 ".repeat(1_000_000);
+    quickly(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: '{words}'}}\n"));
+    let hits: String = (0..100_000)
+        .map(|n| {
+            format!(
+                "# podgate.dev/ignore: a-b\n- {{apiVersion: v1, kind: Namespace, metadata: {{name: n{n}}}}}\n"
+            )
+        })
+        .collect();
+    assert_eq!(quickly(&format!("apiVersion: v1\nkind: List\nitems:\n{hits}")).ignores.len(), 100_000);
 }

@@ -704,3 +704,11 @@ fn yaml_faults_say_what_to_do() {
         assert!(found.help.contains(help), "{text}\n{found}");
     }
 }
+
+#[test]
+fn the_copy_that_kubectl_apply_leaves_is_not_kept() {
+    let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}', b: c}}\n";
+    let loaded = check("an annotation", text, &[]);
+    let kept: Vec<&str> = loaded.objects[0].meta().annotations.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["b"]);
+}

@@ -66,8 +66,5 @@ fn a_small_shop_loads_without_any_finding() {
     assert_counts(&loaded, [1, 1, 1, 1]);
     assert_eq!(loaded.diagnostics, []);
     assert_eq!(loaded.documents, 5);
-    assert_eq!(
-        loaded.ignored.iter().map(|(kind, n)| (kind.as_str(), *n)).collect::<Vec<_>>(),
-        [("v1 ConfigMap", 1)]
-    );
+    assert!(loaded.ignored.is_empty(), "a ConfigMap is read for the hosts in it: {:?}", loaded.ignored);
 }

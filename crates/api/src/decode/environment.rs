@@ -1,11 +1,13 @@
 //! What containers are told of other hosts: environment, command line, ConfigMaps. Secrets are never read.
 //! Nothing here is worth a finding: it decides no traffic.
 
+use std::collections::HashMap;
+
 use crate::cursor::Cursor;
 use crate::mention::{Mention, Mentions, expand};
 
 /// A ConfigMap, or one key of it, that a pod uses; in the pod's namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConfigRef {
     pub name: String,
     /// All keys when absent.
@@ -39,6 +41,8 @@ pub(super) fn mentions(spec: &Cursor<'_>, refs: &mut Vec<ConfigRef>) -> Vec<Ment
         }
     }
     refs.retain(|found| found.name != ROOT_CERTIFICATES);
+    refs.sort();
+    refs.dedup();
     mentions.found
 }
 
@@ -47,7 +51,8 @@ fn read_container(container: &Cursor<'_>, mentions: &mut Mentions, refs: &mut Ve
     let items: Vec<Cursor<'_>> = env.iter().flat_map(Cursor::items).collect();
     let fields: Vec<[Option<Cursor<'_>>; 2]> =
         items.iter().map(|item| [item.field("name"), item.field("value")]).collect();
-    let variables: Vec<(&str, &str)> = fields
+    // Of two with one name the last one counts.
+    let variables: HashMap<&str, &str> = fields
         .iter()
         .filter_map(|[name, value]| Some((name.as_ref()?.raw(), value.as_ref()?.raw())))
         .collect();

@@ -26,6 +26,9 @@ const FIELDS: [&str; 16] = [
     "managedFields",
 ];
 
+/// The whole object once more, as `kubectl apply` last saw it: the largest annotation, and of no use here.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// `default_namespace` is `None` for cluster-scoped kinds. No result: the object has no name to go by.
 pub(super) fn decode(root: &Cursor<'_>, kind: Kind, default_namespace: Option<&str>) -> Option<Meta> {
     let mut meta = Meta { source: root.source(), ..Meta::default() };
@@ -52,6 +55,7 @@ pub(super) fn decode(root: &Cursor<'_>, kind: Kind, default_namespace: Option<&s
         }
         if let Some(annotations) = metadata.mapping("annotations") {
             meta.annotations = labels_of(&annotations, false);
+            meta.annotations.remove(LAST_APPLIED);
         }
         let text = |name: &str| metadata.field(name).and_then(|f| f.text()).unwrap_or_default().to_owned();
         meta.uid = text("uid");

@@ -20,6 +20,10 @@ pub fn hold_for(text: &str) -> Loaded {
         inside(&diagnostic.source);
         assert!(!diagnostic.message.is_empty() && !diagnostic.help.is_empty(), "{diagnostic}");
     }
+    for ignore in &loaded.ignores {
+        inside(&ignore.source);
+        ignore.object.iter().for_each(&inside);
+    }
     let valid = !loaded.has_errors();
     for object in &loaded.objects {
         inside(&object.meta().source);
@@ -27,6 +31,18 @@ pub fn hold_for(text: &str) -> Loaded {
         if let Object::NetworkPolicy(policy) = object {
             policy_sources(policy, &inside);
             assert!(!valid || is_whole(policy), "a policy lost something without an error in {text:?}");
+        }
+        match object {
+            Object::ConnectivityTest(test) => test.cases.iter().for_each(|case| {
+                inside(&case.source);
+                assert!(!case.from.is_empty() && !case.to.is_empty());
+                let ends = [&case.from, &case.not_from, &case.to, &case.not_to, &case.ports];
+                ends.into_iter().flatten().for_each(|written| inside(&written.source));
+            }),
+            Object::Ingress(ingress) => ingress.backends.iter().for_each(|backend| inside(&backend.source)),
+            Object::Route(route) => route.backends.iter().for_each(|backend| inside(&backend.source)),
+            Object::Pod(pod) => pod.mentions.iter().for_each(|mention| inside(&mention.source)),
+            _ => {}
         }
         if let Object::ClusterPolicy(policy) = object {
             cluster_policy_sources(policy, &inside);
