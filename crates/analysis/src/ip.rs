@@ -106,6 +106,11 @@ impl IpSet {
         IpSet { family, ranges: joined }
     }
 
+    /// The first ranges of another set.
+    pub fn from_first_ranges(set: &IpSet, most: usize) -> IpSet {
+        IpSet { family: set.family, ranges: set.ranges.iter().take(most).copied().collect() }
+    }
+
     /// The family.
     pub fn family(&self) -> Family {
         self.family

@@ -10,9 +10,11 @@
 //! purpose: files, terminals, output formats, exit codes.
 
 pub mod ends;
+pub mod expectations;
 pub mod ip;
 pub mod ports;
 pub mod relation;
+pub mod why;
 pub mod world;
 
 pub use ends::{End, EndError, PortSpec, Ports, Resolved};
