@@ -137,8 +137,8 @@ fn same(naive: &Answer, engine: &Decision) -> bool {
             .iter()
             .map(|(space, name)| (space, name))
             .eq(policies.iter().map(|p| (&p.namespace, &p.name))),
-        // What allows a pod to reach itself need not be named.
-        (Why::NotIsolated | Why::Rule { .. }, Reason::Itself) => naive.allowed,
+        // What allows a pod or a node to reach itself need not be named.
+        (Why::NotAPod | Why::NotIsolated | Why::Rule { .. }, Reason::Itself) => naive.allowed,
         _ => false,
     };
     because && naive.allowed == (engine.verdict == Verdict::Allowed)
