@@ -1,0 +1,36 @@
+//! The checks, one file each; [`destinations`] is what several of them ask.
+
+pub(crate) mod cidr_not_canonical;
+pub(crate) mod cluster_ip_in_ipblock;
+pub(crate) mod cnp_pass_all;
+pub(crate) mod cnp_priority_tie;
+pub(crate) mod cnp_selects_kube_system;
+pub(crate) mod cnp_shadowed;
+pub(crate) mod destinations;
+pub(crate) mod dns_egress_blocked;
+pub(crate) mod dns_tcp_only;
+pub(crate) mod dns_udp_only;
+pub(crate) mod duplicate_policy;
+pub(crate) mod empty_rule_confusion;
+pub(crate) mod except_ineffective;
+pub(crate) mod except_not_inside;
+pub(crate) mod host_network_subject;
+pub(crate) mod ineffective_policy;
+pub(crate) mod internet_exposed;
+pub(crate) mod invalid_object;
+pub(crate) mod metadata_reachable;
+pub(crate) mod named_port_missing;
+pub(crate) mod namespace_name_label;
+pub(crate) mod namespace_without_default_deny;
+pub(crate) mod node_port_source_nat;
+pub(crate) mod other_side_missing;
+pub(crate) mod overly_broad;
+pub(crate) mod peer_and_or_split;
+pub(crate) mod policy_types_surprise;
+pub(crate) mod port_not_open;
+pub(crate) mod redundant_policy;
+pub(crate) mod redundant_rule;
+pub(crate) mod selects_nothing;
+pub(crate) mod service_port_not_target_port;
+pub(crate) mod unprotected_pod;
+pub(crate) mod wrong_namespace;

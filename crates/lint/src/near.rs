@@ -1,0 +1,85 @@
+//! Names that were probably meant.
+
+/// The candidate that was probably meant by `name`; none when the name is among them.
+pub(crate) fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    if name.len() > 60 {
+        return None;
+    }
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        if candidate == name {
+            return None;
+        }
+        // One edit in a short name, two in a longer one: more is another word.
+        let most = match name.chars().count().min(candidate.chars().count()) {
+            0..=2 => 0,
+            3..=5 => 1,
+            _ => 2,
+        };
+        if candidate.len().abs_diff(name.len()) > most {
+            continue;
+        }
+        let found = distance(name, candidate);
+        if found <= most
+            && best.is_none_or(|best| (found, candidate) < best)
+            && !differ_in_number(name, candidate)
+        {
+            best = Some((found, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// `web-1` and `web-2` are two names, not one with a mistake.
+fn differ_in_number(a: &str, b: &str) -> bool {
+    let without = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    without(a) == without(b)
+}
+
+/// Edits between two words; swapping neighbours is one edit. Case counts as nothing.
+fn distance(a: &str, b: &str) -> usize {
+    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    let (a, b) = (lower(a), lower(b));
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn one_slip_is_a_slip_and_another_word_is_not() {
+        for (name, candidates, expect) in [
+            ("cart", &["carts", "orders"][..], Some("carts")),
+            ("fronted", &["frontend", "backend"], Some("frontend")),
+            ("Frontend", &["frontend"], Some("frontend")),
+            ("databse", &["database"], Some("database")),
+            ("monitorign", &["monitoring"], Some("monitoring")),
+            ("web", &["web", "wep"], None),
+            ("web-1", &["web-2"], None),
+            ("v1", &["v2", "vx"], None),
+            ("user", &["orders"], None),
+            ("a", &["b"], None),
+            ("dev", &["prod"], None),
+        ] {
+            assert_eq!(nearest(name, candidates.iter().copied()), expect, "{name}");
+        }
+    }
+}
