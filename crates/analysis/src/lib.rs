@@ -9,11 +9,13 @@
 //! Every verdict comes from the engine (`podgate-policy`); this crate asks, groups and names. Absent on
 //! purpose: files, terminals, output formats, exit codes.
 
+pub mod backends;
 pub mod ends;
 pub mod expectations;
 pub mod ip;
 pub mod ports;
 pub mod relation;
+pub mod suggest;
 pub mod why;
 pub mod world;
 
