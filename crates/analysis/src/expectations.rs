@@ -175,15 +175,8 @@ impl World {
 
     fn judge_case(&self, expanded: &Expanded, report: &mut CaseReport) {
         let Expanded { from, to, ports } = expanded;
-        let families = self.families_of(from, to).into_iter();
-        let judged: Vec<Judged> = families
-            .map(|family| {
-                let mut judged = Judged::new(self, family, from, to, ports);
-                judged.leave_out_own_nodes();
-                judged
-            })
-            .filter(|judged| !judged.is_empty())
-            .collect();
+        let mut judged = Judged::all(self, &self.families_of(from, to), from, to, ports);
+        judged.iter_mut().for_each(Judged::leave_out_own_nodes);
         if judged.is_empty() {
             report.error = Some("its ends have no connection between them on these ports".to_owned());
             return;
@@ -208,7 +201,15 @@ impl World {
                     };
                     let (a, _, b, _) = one.example(source, target);
                     if let Some(key) = telling_port(self, b, &set) {
-                        report.explanations.push(self.explain_pair(a, b, key, &set, to, ports));
+                        let explained = self.explain_pair(a, b, key, &set, to, ports);
+                        let same = |known: &Explained| {
+                            (&known.from, &known.to, &known.port)
+                                == (&explained.from, &explained.to, &explained.port)
+                        };
+                        // The other family says the same, nearly always.
+                        if !report.explanations.iter().any(same) {
+                            report.explanations.push(explained);
+                        }
                     }
                 }
             }

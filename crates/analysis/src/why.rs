@@ -170,11 +170,7 @@ impl World {
         exact: bool,
     ) -> Result<Answer, EndError> {
         let families = self.families_of(from, to);
-        let judged: Vec<Judged> = families
-            .into_iter()
-            .map(|family| Judged::new(self, family, from, to, ports))
-            .filter(|judged| !judged.is_empty())
-            .collect();
+        let judged = Judged::all(self, &families, from, to, ports);
         if judged.is_empty() {
             return Err(no_connection(self, from, to));
         }
@@ -212,11 +208,7 @@ impl World {
         let mut by_family: Vec<(Family, Vec<Group>)> =
             judged.iter().map(|one| (one.family, self.groups_of(one, exact))).collect();
         let first = by_family[0].1.clone();
-        let ends = |group: &Group| (group.from.clone(), group.to.clone(), group.answer);
-        let alike = by_family.iter().all(|(_, groups)| {
-            groups.len() == first.len() && groups.iter().zip(&first).all(|(a, b)| ends(a) == ends(b))
-        });
-        if alike {
+        if by_family.iter().all(|(_, groups)| *groups == first) {
             return first;
         }
         for (family, groups) in &mut by_family {
@@ -253,8 +245,8 @@ impl World {
                     from: self.names(sources.iter().map(|at| &judged.from[*at])),
                     to: to.clone(),
                     answer: short_of(allowed_set, asked_set, exact),
-                    allowed: allowed_set.to_string(),
-                    denied: asked_set.difference(allowed_set).to_string(),
+                    allowed: ports_text(allowed_set),
+                    denied: ports_text(&asked_set.difference(allowed_set)),
                 });
             }
         }
@@ -314,6 +306,12 @@ impl World {
         }
         explanations
     }
+}
+
+/// Echo requests read alike in both families.
+fn ports_text(set: &PortSet) -> String {
+    let echo = [(1, 8), (58, 128)].map(|(protocol, kind)| PortSet::range(protocol, kind, kind));
+    if echo.contains(set) { "ICMP echo".to_owned() } else { set.to_string() }
 }
 
 fn short(judged: &Judged, (_, to, allowed): (usize, usize, PortSetId), exact: bool) -> Short {

@@ -1,6 +1,6 @@
 //! The port of a question: as written, and as each destination has it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use podgate_api::{Protocol, Service, ServicePort, TargetPort};
@@ -74,7 +74,8 @@ impl PortSpec {
             };
             let (first, last) = (number(first)?, number(last)?);
             if first > last {
-                return Err(wrong(&format!("the range ends before it starts; write {last}-{first}")));
+                let message = format!("{text} is no port: the range ends before it starts");
+                return Err(EndError::new(message, format!("write {last}-{first}")));
             }
             return Ok(PortSpec::Range { protocol: protocol.unwrap_or(Protocol::Tcp), first, last });
         }
@@ -115,7 +116,7 @@ impl fmt::Display for PortSpec {
 /// The ports in question at each part of a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ports {
-    /// For each pod of the destination, in its order.
+    /// For each pod of the destination, sorted.
     pub pods: Vec<(PodId, PortSet)>,
     /// At addresses outside.
     pub outside: PortSet,
@@ -141,19 +142,18 @@ pub struct Translation {
 impl Ports {
     /// The ports at one pod.
     pub fn at(&self, pod: PodId) -> PortSet {
-        let found = self.pods.iter().find(|(known, _)| *known == pod);
-        found.map_or_else(PortSet::none, |(_, set)| set.clone())
+        let found = self.pods.binary_search_by_key(&pod, |(known, _)| *known);
+        found.map_or_else(|_| PortSet::none(), |at| self.pods[at].1.clone())
     }
 
     /// Adds the ports of another end, or of another port.
     pub fn add(&mut self, other: &Ports) {
+        let mut all: BTreeMap<PodId, PortSet> = self.pods.drain(..).collect();
         for (pod, set) in &other.pods {
-            match self.pods.iter_mut().find(|(known, _)| known == pod) {
-                Some((_, known)) => *known = known.union(set),
-                None => self.pods.push((*pod, set.clone())),
-            }
+            let known = all.entry(*pod).or_default();
+            *known = known.union(set);
         }
-        self.pods.sort_by_key(|(pod, _)| *pod);
+        self.pods = all.into_iter().collect();
         self.outside = self.outside.union(&other.outside);
         self.translations.extend(
             other.translations.iter().filter(|t| !self.translations.contains(t)).cloned().collect::<Vec<_>>(),

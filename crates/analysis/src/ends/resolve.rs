@@ -1,10 +1,11 @@
 //! From ends to pods and addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_api::{LabelSelector, Service, ServiceType};
+use rustc_hash::FxHashSet;
 
 use super::{End, EndError, EndKind, NamedKind, nearest};
 use crate::ip::IpSet;
@@ -40,16 +41,19 @@ impl Resolved {
 
     /// The pods by variant, in the world's order: all of a variant's, or some.
     pub fn variants(&self, world: &World) -> Vec<(VariantId, Vec<PodId>)> {
-        let mut groups: Vec<(VariantId, Vec<PodId>)> = Vec::new();
-        for pod in &self.pods {
-            let variant = world.variant_of(*pod);
-            match groups.iter_mut().find(|(known, _)| *known == variant) {
-                Some((_, pods)) => pods.push(*pod),
-                None => groups.push((variant, vec![*pod])),
+        let mut groups: BTreeMap<VariantId, Vec<PodId>> = BTreeMap::new();
+        for of_workload in self.pods.chunk_by(|a, b| world.pod(*a).workload == world.pod(*b).workload) {
+            let workload = world.workload(world.pod(of_workload[0]).workload);
+            let wanted: FxHashSet<PodId> = of_workload.iter().copied().collect();
+            for variant in &workload.variants {
+                let pods: Vec<PodId> =
+                    world.variant(*variant).pods.iter().copied().filter(|pod| wanted.contains(pod)).collect();
+                if !pods.is_empty() {
+                    groups.insert(*variant, pods);
+                }
             }
         }
-        groups.sort();
-        groups
+        groups.into_iter().collect()
     }
 
     /// Adds what another end holds. Ports are translated for each end alone: the sum has no Service.

@@ -277,7 +277,7 @@ fn ports_as_written() {
         assert!(PortSpec::parse(bad).is_err(), "{bad:?}");
     }
     let reversed = PortSpec::parse("90-80").unwrap_err();
-    assert!(reversed.message.contains("write 80-90"), "{reversed}");
+    assert!(reversed.help == "write 80-90", "{reversed}");
 }
 
 fn ports(to: &str, spec: &str) -> Result<String, EndError> {

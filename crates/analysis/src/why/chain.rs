@@ -74,6 +74,8 @@ pub struct PolicyStep {
     pub priority: Option<i32>,
     /// `file:line`.
     pub at: String,
+    /// Nothing before it decided: it was asked.
+    pub asked: bool,
     /// Its rules of the direction.
     pub rules: Vec<RuleStep>,
 }
@@ -163,6 +165,9 @@ impl World {
             }
         }
         explained.hints = self.hints(&explanation, from, to, &connection, end, ports);
+        if verdict == Verdict::Denied && explained.forbidden.is_empty() && explained.change.is_none() {
+            explained.hints.push(self.no_change(from, to));
+        }
         explained
     }
 
@@ -241,9 +246,11 @@ fn side(
         Reason::Rule(rule) => Some(rule),
         _ => None,
     };
+    let mut asking = Asking::default();
     let policies = traces
         .iter()
         .map(|trace| {
+            let asked = asking.next(side, trace);
             let text = Written::find(world, &trace.policy);
             PolicyStep {
                 kind: trace.policy.kind.clone(),
@@ -251,6 +258,7 @@ fn side(
                 tier: trace.tier,
                 priority: trace.priority,
                 at: place(&trace.source),
+                asked,
                 rules: trace
                     .rules
                     .iter()
@@ -273,6 +281,33 @@ fn side(
         })
         .collect();
     SideAnswer { verdict: side.verdict, reason, policies }
+}
+
+/// Who is still asked: tiers come in order, and so do the policies of the Admin and the Baseline tier.
+#[derive(Default)]
+struct Asking {
+    decided: bool,
+    passed: Option<Tier>,
+}
+
+impl Asking {
+    fn next(&mut self, side: &Side, trace: &PolicyTrace) -> bool {
+        let in_order = trace.tier != Tier::NetworkPolicy;
+        let (decided_at, by_rule) = match &side.reason {
+            Reason::Rule(rule) => (rule.tier, Some(rule)),
+            Reason::Isolated(_) => (Tier::NetworkPolicy, None),
+            _ => (Tier::Baseline, None),
+        };
+        let asked = trace.tier <= decided_at && !self.decided && self.passed != Some(trace.tier);
+        if asked && in_order {
+            self.decided = by_rule.is_some_and(|rule| rule.policy == trace.policy);
+            let pass = trace.rules.iter().find(|rule| rule.matches).map(|rule| rule.effect);
+            if pass == Some(Effect::Pass) {
+                self.passed = Some(trace.tier);
+            }
+        }
+        asked
+    }
 }
 
 fn isolated(policies: &[PolicyRef], name: &str) -> String {

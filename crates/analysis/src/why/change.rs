@@ -89,7 +89,12 @@ pub fn smallest(world: &World, wanted: &Wanted) -> Option<Change> {
     let opened = bench.verify(&chosen)?;
     let more = opened.len().saturating_sub(MOST_LINES);
     Some(Change {
-        allows: format!("{} -> {}: {}", bench.name(wanted.from), bench.name(wanted.to), wanted.ports),
+        allows: format!(
+            "{} -> {}: {}",
+            bench.name(wanted.from),
+            bench.name(wanted.to),
+            super::ports_text(&wanted.ports)
+        ),
         edits: chosen.into_iter().map(|candidate| candidate.edit).collect(),
         also_opens: opened.into_iter().take(MOST_LINES).collect(),
         more,

@@ -183,10 +183,26 @@ impl World {
         }
     }
 
+    /// Why there is no change to suggest.
+    pub(super) fn no_change(&self, from: &Unit, to: &Unit) -> String {
+        for unit in [from, to] {
+            if let UnitKind::Pods(_, pods) = &unit.kind
+                && !unit.stand.pod
+                && self.invented.contains(&unit.ip)
+            {
+                return format!(
+                    "{} has its node's address, which the manifests don't tell: a rule for it needs an ipBlock with it",
+                    self.pod_name(pods[0])
+                );
+            }
+        }
+        "no small change allows it without denying something else: the pod has no label of its own to select it by".to_owned()
+    }
+
     /// A node reaches its own pods only.
     fn other_nodes(&self, explanation: &Explanation, from: &Unit, to: &Unit, hints: &mut Vec<String>) {
         let UnitKind::Pods(_, pods) = &to.kind else { return };
-        if let Some(node) = &from.is_node
+        if let Some(node) = from.is_node.first()
             && explanation.decision.ingress.verdict == Verdict::Denied
         {
             let runs = match self.pod_object(pods[0]).node.as_deref() {

@@ -24,8 +24,9 @@ pub struct Unit {
     pub ip: IpAddr,
     /// What the addresses are to policy.
     pub stand: Stand,
-    /// The node that has the address, for host-network pods and for single addresses.
-    pub is_node: Option<Arc<str>>,
+    /// The nodes that have the address, for host-network pods and for single addresses: one, unless the input
+    /// gives an address twice.
+    pub is_node: Vec<Arc<str>>,
     /// The node on which the pods run, where that matters.
     pub on_node: Option<Arc<str>>,
 }
@@ -129,20 +130,47 @@ impl Tables {
 }
 
 impl Judged {
-    /// Judges every connection between two ends in one family.
-    pub fn new(world: &World, family: Family, from: &Resolved, to: &Resolved, ports: &Ports) -> Judged {
+    /// Judges every connection between two ends, family by family; those without any are left out. A pod's
+    /// connection to itself counts where there is no other.
+    pub fn all(
+        world: &World,
+        families: &[Family],
+        from: &Resolved,
+        to: &Resolved,
+        ports: &Ports,
+    ) -> Vec<Judged> {
+        for itself in [false, true] {
+            let judged = families.iter().map(|family| Judged::new(world, *family, from, to, ports, itself));
+            let judged: Vec<Judged> = judged.filter(|judged| !judged.is_empty()).collect();
+            if !judged.is_empty() {
+                return judged;
+            }
+        }
+        Vec::new()
+    }
+
+    fn new(
+        world: &World,
+        family: Family,
+        from: &Resolved,
+        to: &Resolved,
+        ports: &Ports,
+        itself: bool,
+    ) -> Judged {
         let mut sets = PortSets::default();
         let mut sources = units(world, family, from);
         let mut targets = units(world, family, to);
         place(world, &mut sources, &targets);
         place(world, &mut targets, &sources);
-        let family_only = PortSet::range(if family == Family::V4 { 58 } else { 1 }, 0, u16::MAX).complement();
+        // Echo requests are another protocol in each family.
+        let echo = PortSet::range(1, 0, u16::MAX).union(&PortSet::range(58, 0, u16::MAX));
+        let other_echo = PortSet::range(if family == Family::V4 { 58 } else { 1 }, 0, u16::MAX);
         let asked = |unit: &Unit| {
             let set = match &unit.kind {
                 UnitKind::Pods(_, pods) => ports.at(pods[0]),
                 UnitKind::Outside(_) => ports.outside.clone(),
             };
-            set.intersection(&family_only)
+            if set.is_subset(&echo) { set.difference(&other_echo) } else { set }
         };
         let targets: Vec<(Unit, PortSetId)> = targets
             .into_iter()
@@ -164,11 +192,11 @@ impl Judged {
             let column = sources.iter().map(|source| {
                 let (a, b) = (&source.units[0], &target.units[0]);
                 let any = match relation(source, target) {
-                    Between::Nothing if sources.len() * targets.len() > 1 => return None,
+                    Between::Nothing if !itself => return None,
                     // Through a Service a pod's connection to itself is seen, by cluster-scoped policies.
                     Between::Nothing if to.service.is_some() => hairpin(world, &mut sets, a.stand),
                     // A pod reaches itself, and a node its pods, whatever policies say.
-                    Between::Nothing | Between::OwnNode => PortSetId::ALL,
+                    Between::Nothing | Between::OneAddress | Between::OwnNode => PortSetId::ALL,
                     Between::Policy => tables.allowed(&world.cluster, &mut sets, a.stand, b.stand),
                 };
                 Some(sets.intersection(any, target.asked))
@@ -226,6 +254,8 @@ fn hairpin(world: &World, sets: &mut PortSets, pod: Stand) -> PortSetId {
 enum Between {
     /// One and the same pod.
     Nothing,
+    /// Two pods that claim one address.
+    OneAddress,
     /// A node and a pod on it.
     OwnNode,
     Policy,
@@ -233,12 +263,13 @@ enum Between {
 
 fn relation(from: &Role, to: &Role) -> Between {
     let (a, b) = (&from.units[0], &to.units[0]);
-    let own = |node: &Unit, pod: &Unit| node.is_node.is_some() && node.is_node == pod.on_node;
+    let own = |node: &Unit, pod: &Unit| pod.on_node.as_ref().is_some_and(|name| node.is_node.contains(name));
     if own(a, b) || own(b, a) {
         return Between::OwnNode;
     }
     if from.units.len() == 1 && to.units.len() == 1 && a.ip == b.ip && a.is_single() && b.is_single() {
-        return Between::Nothing;
+        // Pods that claim one address are one to policy.
+        return if a.kind == b.kind { Between::Nothing } else { Between::OneAddress };
     }
     Between::Policy
 }
@@ -276,7 +307,13 @@ fn units(world: &World, family: Family, end: &Resolved) -> Vec<Unit> {
         let stand =
             Stand { class: identity.class, egress: identity.egress, ingress: identity.ingress, pod: !host };
         if !host {
-            units.push(Unit { kind: UnitKind::Pods(variant, pods), ip, stand, is_node: None, on_node: None });
+            units.push(Unit {
+                kind: UnitKind::Pods(variant, pods),
+                ip,
+                stand,
+                is_node: Vec::new(),
+                on_node: None,
+            });
             continue;
         }
         // Each pod of the host network is its node.
@@ -286,7 +323,7 @@ fn units(world: &World, family: Family, end: &Resolved) -> Vec<Unit> {
                 kind: UnitKind::Pods(variant, vec![pod]),
                 ip,
                 stand,
-                is_node: node_of(world, ip),
+                is_node: nodes_at(world, ip),
                 on_node: None,
             });
         }
@@ -300,7 +337,7 @@ fn units(world: &World, family: Family, end: &Resolved) -> Vec<Unit> {
     for (class, piece) in pieces {
         let set = piece.intersection(&wanted);
         let Some(ip) = first_outside(world, &set) else { continue };
-        let is_node = if set.ranges().eq([(ip, ip)]) { node_of(world, ip) } else { None };
+        let is_node = if set.ranges().eq([(ip, ip)]) { nodes_at(world, ip) } else { Vec::new() };
         let stand = Stand { class, egress: None, ingress: None, pod: false };
         units.push(Unit { kind: UnitKind::Outside(set), ip, stand, is_node, on_node: None });
     }
@@ -311,9 +348,9 @@ fn address(world: &World, pod: PodId, family: Family) -> Option<IpAddr> {
     world.pod(pod).ips.iter().copied().find(|ip| Family::of(*ip) == family)
 }
 
-fn node_of(world: &World, ip: IpAddr) -> Option<Arc<str>> {
-    let node = world.nodes.iter().find(|node| node.addresses.contains(&ip))?;
-    Some(node.meta.name.as_str().into())
+fn nodes_at(world: &World, ip: IpAddr) -> Vec<Arc<str>> {
+    let nodes = world.nodes.iter().filter(|node| node.addresses.contains(&ip));
+    nodes.map(|node| node.meta.name.as_str().into()).collect()
 }
 
 /// The first address of a set that is no pod's.
@@ -339,7 +376,8 @@ fn following(ip: IpAddr) -> Option<IpAddr> {
 
 /// Splits pods by the nodes that are among `others`: a node and its pods always reach each other.
 fn place(world: &World, units: &mut Vec<Unit>, others: &[Unit]) {
-    let nodes: FxHashSet<&str> = others.iter().filter_map(|unit| unit.is_node.as_deref()).collect();
+    let nodes: FxHashSet<&str> =
+        others.iter().flat_map(|unit| unit.is_node.iter().map(|name| &**name)).collect();
     if nodes.is_empty() {
         return;
     }
@@ -355,10 +393,13 @@ fn place(world: &World, units: &mut Vec<Unit>, others: &[Unit]) {
         }
         let mut by_node: Vec<(Option<Arc<str>>, Vec<PodId>)> = Vec::new();
         for pod in pods {
-            let node = world.pod_object(*pod).node.as_deref().filter(|node| nodes.contains(node));
-            match by_node.iter_mut().find(|(known, _)| known.as_deref() == node) {
+            // Where pods claim one address, the engine knows whose it is.
+            let ip = address(world, *pod, Family::of(unit.ip));
+            let node = ip.and_then(|ip| world.cluster.identity(ip)?.node);
+            let node = node.filter(|node| nodes.contains(&**node));
+            match by_node.iter_mut().find(|(known, _)| *known == node) {
                 Some((_, pods)) => pods.push(*pod),
-                None => by_node.push((node.map(Arc::from), vec![*pod])),
+                None => by_node.push((node, vec![*pod])),
             }
         }
         for (on_node, pods) in by_node {
@@ -392,7 +433,7 @@ fn split_by_ports(world: &World, unit: Unit, ports: &Ports) -> Vec<Unit> {
 
 /// Units that the verdict does not tell apart, in the order of their first.
 fn roles(units: impl Iterator<Item = (Unit, PortSetId)>, as_role: impl Fn(Stand) -> Stand) -> Vec<Role> {
-    type Key = (Stand, Option<Arc<str>>, Option<Arc<str>>, PortSetId);
+    type Key = (Stand, Vec<Arc<str>>, Option<Arc<str>>, PortSetId);
     let mut known: FxHashMap<Key, usize> = FxHashMap::default();
     let mut roles: Vec<Role> = Vec::new();
     for (unit, asked) in units {

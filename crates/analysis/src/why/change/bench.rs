@@ -217,8 +217,11 @@ impl<'a> Bench<'a> {
         }
         let mut pieces = by_longest_prefix(self.family, self.copy.prefixes());
         pieces.sort_by(|a, b| a.1.cmp(&b.1));
+        // Parts of a set of addresses that the cluster as it is tells apart.
+        let known = by_longest_prefix(self.family, self.world.cluster.prefixes());
         for (_, set) in pieces {
-            for part in self.split(&set) {
+            let parts = known.iter().map(|(_, piece)| piece.intersection(&set));
+            for part in parts.filter(|part| !part.is_empty()) {
                 let Some(ip) = first_outside(self.world, &part) else { continue };
                 if let (Some(before), Some(after)) =
                     (Stand::of(&self.world.cluster, ip), Stand::of(&self.copy, ip))
@@ -228,12 +231,6 @@ impl<'a> Bench<'a> {
             }
         }
         parties
-    }
-
-    /// Parts of a set of addresses that the cluster as it is tells apart.
-    fn split(&self, set: &IpSet) -> Vec<IpSet> {
-        let pieces = by_longest_prefix(self.family, self.world.cluster.prefixes());
-        pieces.into_iter().map(|(_, piece)| piece.intersection(set)).filter(|part| !part.is_empty()).collect()
     }
 
     /// Applies all edits, and tells what they open beside what is wanted; `None` when what is wanted is still
@@ -277,6 +274,10 @@ impl<'a> Bench<'a> {
                 if new.is_empty() {
                     continue;
                 }
+                let new = match new.union(&self.wanted.ports).is_all() {
+                    true => "all other ports and protocols".to_owned(),
+                    false => new.to_string(),
+                };
                 let (mine, theirs) =
                     (self.world.variant_title(subject.variant), self.party_name(&party.kind));
                 lines.push(match direction {
