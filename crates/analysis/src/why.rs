@@ -219,16 +219,21 @@ impl World {
 
     fn groups_of(&self, judged: &Judged, exact: bool) -> Vec<Group> {
         // Destinations that the same sources reach on the same ports stand together, and so do those sources.
-        let mut columns: Vec<(&Vec<Option<PortSetId>>, PortSetId, Vec<usize>)> = Vec::new();
-        for (to, column) in judged.allowed.iter().enumerate() {
+        struct Column<'a> {
+            allowed: &'a [Option<PortSetId>],
+            asked: PortSetId,
+            places: Vec<usize>,
+        }
+        let mut columns: Vec<Column> = Vec::new();
+        for (to, allowed) in judged.allowed.iter().enumerate() {
             let asked = judged.to[to].asked;
-            match columns.iter_mut().find(|(known, ports, _)| *known == column && *ports == asked) {
-                Some((_, _, places)) => places.push(to),
-                None => columns.push((column, asked, vec![to])),
+            match columns.iter_mut().find(|known| known.allowed == allowed && known.asked == asked) {
+                Some(known) => known.places.push(to),
+                None => columns.push(Column { allowed, asked, places: vec![to] }),
             }
         }
         let mut groups = Vec::new();
-        for (column, asked, places) in columns {
+        for Column { allowed: column, asked, places } in columns {
             let mut rows: Vec<(PortSetId, Vec<usize>)> = Vec::new();
             for (from, allowed) in column.iter().enumerate() {
                 let Some(allowed) = *allowed else { continue };

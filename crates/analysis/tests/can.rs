@@ -191,7 +191,7 @@ fn suggested_changes_allow_what_was_asked_and_open_what_they_say() {
         let ends = ends(&before);
         for (at, (from, from_ips)) in ends.iter().enumerate() {
             for (other, (to, to_ips)) in ends.iter().enumerate() {
-                if (at + other * 3 + seed as usize) % 4 != 0 {
+                if !(at + other * 3 + seed as usize).is_multiple_of(4) {
                     continue;
                 }
                 let (port, protocol, number) = PORTS[(at + other) % PORTS.len()];

@@ -1,7 +1,9 @@
 //! The commands: arguments in, calls to the crates that do the work, text out.
 
+mod can;
 mod demo;
 mod lab;
+mod test;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Can(can::Arguments),
+    Test(test::Arguments),
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -35,6 +39,8 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Can(arguments) => can::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),

@@ -1,9 +1,12 @@
 //! From results to text: one module for each form.
 
+pub mod expectations;
 pub mod flow_line;
 pub mod probe_json;
 pub mod probe_junit;
+pub mod sarif;
 pub mod truth_table;
+pub mod why;
 
 use podgate_lab::probe::{Cell, Expectation, Measured, ProbeReport};
 

@@ -25,7 +25,7 @@ use podgate_api::{ClusterPortMatch, Object, PortMatch, Protocol};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use expect::{Query, Ruling};
-pub use matrix::{Families, Selection};
+pub use matrix::{Families, Selection, Wanted};
 pub use report::{
     Cell, Expectation, Expected, Measured, Place, PlaceKind, Possible, ProbeReport, Target, TargetKind,
 };
@@ -69,6 +69,26 @@ const MAX_SOURCES: usize = 256;
 /// # Errors
 /// As [`run`], and when the lab is not up.
 pub fn lab(lab: &Lab, options: &Options) -> Result<ProbeReport> {
+    in_lab(lab, options.timeout, |plan, objects| {
+        let mut selection = options.selection.clone();
+        selection.undeclared = selection.undeclared.or_else(|| port_in_a_range(objects));
+        Matrix::new(plan, &selection)
+    })
+}
+
+/// Tries just these connections of a lab that is up; the report has a cell for each, in their order.
+///
+/// # Errors
+/// As [`lab`], and when an address is none of the lab's.
+pub fn attempts(lab: &Lab, wanted: &[Wanted], timeout: Duration) -> Result<ProbeReport> {
+    in_lab(lab, timeout, |plan, _| Matrix::of(plan, wanted))
+}
+
+fn in_lab(
+    lab: &Lab,
+    timeout: Duration,
+    matrix: impl FnOnce(&Plan, &[Object]) -> Result<Matrix>,
+) -> Result<ProbeReport> {
     up::require_root()?;
     let is_down =
         || Error::message(format!("lab {} is not up; bring it up with `podgate lab up`", lab.name()));
@@ -77,11 +97,10 @@ pub fn lab(lab: &Lab, options: &Options) -> Result<ProbeReport> {
     if !spec.policies {
         objects.retain(|object| !is_policy(object));
     }
-    let mut options = options.clone();
-    options.selection.undeclared = options.selection.undeclared.or_else(|| port_in_a_range(&objects));
+    let matrix = matrix(&plan, &objects)?;
     match Client::connect(lab)? {
-        Some(mut client) => run(&plan, |queries| client.evaluate(queries), &options),
-        None => run(&plan, |queries| Ok(evaluate(&plan, &objects, queries)), &options),
+        Some(mut client) => try_all(&plan, matrix, |queries| client.evaluate(queries), timeout),
+        None => try_all(&plan, matrix, |queries| Ok(evaluate(&plan, &objects, queries)), timeout),
     }
 }
 
@@ -120,17 +139,25 @@ pub fn run(
     judge: impl FnOnce(&[Query]) -> Result<Vec<Ruling>>,
     options: &Options,
 ) -> Result<ProbeReport> {
+    try_all(plan, Matrix::new(plan, &options.selection)?, judge, options.timeout)
+}
+
+fn try_all(
+    plan: &Plan,
+    matrix: Matrix,
+    judge: impl FnOnce(&[Query]) -> Result<Vec<Ruling>>,
+    timeout: Duration,
+) -> Result<ProbeReport> {
     let started = Instant::now();
-    let matrix = Matrix::new(plan, &options.selection)?;
     let expected = expect::expectations(plan, &matrix, judge)?;
     let every: Vec<usize> = (0..matrix.trials.len()).collect();
     let mut measured: Vec<Measured> = vec![Measured::Dropped; matrix.trials.len()];
-    for (at, outcome) in measure(&matrix, &expected, &every, options.timeout)? {
+    for (at, outcome) in measure(&matrix, &expected, &every, timeout)? {
         measured[at] = outcome;
     }
     let differing: Vec<usize> =
         every.into_iter().filter(|at| !expected[*at].agrees(&measured[*at])).collect();
-    for (at, outcome) in measure(&matrix, &expected, &differing, options.timeout * PATIENCE)? {
+    for (at, outcome) in measure(&matrix, &expected, &differing, timeout * PATIENCE)? {
         measured[at] = outcome;
     }
     let cells = matrix

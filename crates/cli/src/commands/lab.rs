@@ -2,6 +2,7 @@
 
 mod exec;
 mod probe;
+mod probe_tests;
 mod status;
 mod up;
 mod watch;

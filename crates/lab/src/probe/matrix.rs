@@ -1,6 +1,6 @@
 //! What a probe tries: every source, every target, every family.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use podgate_api::Protocol;
@@ -45,6 +45,19 @@ impl Families {
             Families::Both => true,
         }
     }
+}
+
+/// A connection to try: from an address of the lab to a port of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// A pod's, a node's or an outside address.
+    pub from: IpAddr,
+    /// The same.
+    pub to: IpAddr,
+    /// How.
+    pub wire: Wire,
+    /// The port; 0 for ICMP.
+    pub port: u16,
 }
 
 /// The port that is tried on every pod that doesn't use it.
@@ -139,6 +152,53 @@ impl Matrix {
         }
         Ok(Matrix { sources, targets, trials, notes })
     }
+}
+
+impl Matrix {
+    /// Just these connections, in their order.
+    pub(super) fn of(plan: &Plan, wanted: &[Wanted]) -> Result<Matrix> {
+        let sources = sources(plan);
+        let mut targets: Vec<Aim> = Vec::new();
+        let mut places: BTreeMap<(IpAddr, Wire, u16), usize> = BTreeMap::new();
+        let mut trials = Vec::with_capacity(wanted.len());
+        let unknown = |ip: IpAddr| Error::message(format!("{ip} is no address of lab {}", plan.lab));
+        for Wanted { from, to, wire, port } in wanted.iter().copied() {
+            let source = sources.iter().position(|source| source.ips.contains(&from));
+            let source = source.ok_or_else(|| unknown(from))?;
+            let at = match places.get(&(to, wire, port)) {
+                Some(at) => *at,
+                None => {
+                    targets.push(aim(plan, to, wire, port).ok_or_else(|| unknown(to))?);
+                    places.insert((to, wire, port), targets.len() - 1);
+                    targets.len() - 1
+                }
+            };
+            trials.push(Trial { from: source, to: at, source_ip: from, target_ip: to });
+        }
+        Ok(Matrix { sources, targets, trials, notes: Vec::new() })
+    }
+}
+
+/// A target by its address.
+fn aim(plan: &Plan, ip: IpAddr, wire: Wire, port: u16) -> Option<Aim> {
+    let listens = |listen: &[(Protocol, u16)]| {
+        wire == Wire::Echo
+            || listen.iter().any(|(protocol, open)| wire_of(*protocol) == wire && *open == port)
+    };
+    let (name, group, kind, declared) =
+        if let Some(pod) = plan.pods.iter().find(|pod| !pod.host_network && pod.ips.contains(&ip)) {
+            (pod.key(), group_of(pod), TargetKind::Pod, listens(&pod.listen))
+        } else if let Some(at) = plan.nodes.iter().position(|node| node.addresses.contains(&ip)) {
+            let mut hosted = plan.pods.iter().filter(|pod| pod.host_network && pod.node == at);
+            let name = plan.nodes[at].name.clone();
+            (name.clone(), name, TargetKind::Node, hosted.any(|pod| listens(&pod.listen)))
+        } else if plan.outside.addresses.contains(&ip) {
+            (outside_name(ip), "outside".to_owned(), TargetKind::Outside, listens(&plan.outside.listen))
+        } else {
+            return None;
+        };
+    let target = Target { name, group, kind, wire, port, declared };
+    Some(Aim { target, ips: vec![ip], route: Route::Direct })
 }
 
 impl Selection {

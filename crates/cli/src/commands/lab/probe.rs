@@ -1,12 +1,14 @@
 //! `podgate lab probe`: real connections, beside what policy says of them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use podgate_lab::Lab;
 use podgate_lab::probe::{self, Families, Options, Selection};
 
-use super::Name;
+use super::{Name, probe_tests};
+use crate::commands::test;
 use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::render::truth_table::Layout;
 use crate::render::{probe_json, probe_junit, truth_table};
@@ -40,6 +42,9 @@ pub struct Arguments {
     /// A line and a column in the table for each pod, rather than for each workload.
     #[arg(long)]
     pods: bool,
+    /// Try what ConnectivityTests name, and compare with what they expect; can be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "undeclared", "pods"])]
+    tests: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,6 +52,10 @@ enum Output {
     Table,
     Json,
     Junit,
+    /// With --tests.
+    Tap,
+    /// With --tests.
+    Sarif,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,27 +72,51 @@ pub fn run(arguments: &Arguments) -> Outcome {
         .ok()
         .filter(|timeout| (0.01..=60.0).contains(&timeout.as_secs_f64()))
         .ok_or_else(|| Failure::bad("--timeout: use 0.01 to 60 seconds"))?;
+    let families = match arguments.family {
+        Family::V4 => Families::V4,
+        Family::V6 => Families::V6,
+        Family::Both => Families::Both,
+    };
+    let lab = Lab::new(&arguments.lab.name)?;
+    if !arguments.tests.is_empty() {
+        let report = probe_tests::run(&lab, &arguments.tests, families, timeout)?;
+        test::print(
+            &report,
+            match arguments.output {
+                Output::Table => test::Output::Text,
+                Output::Json => test::Output::Json,
+                Output::Junit => test::Output::Junit,
+                Output::Tap => test::Output::Tap,
+                Output::Sarif => test::Output::Sarif,
+            },
+        )?;
+        return Ok(if report.failed + report.errors == 0 { FINE } else { FINDINGS });
+    }
+    if matches!(arguments.output, Output::Tap | Output::Sarif) {
+        return Err(for_tests_only());
+    }
     let options = Options {
         timeout,
         selection: Selection {
-            families: match arguments.family {
-                Family::V4 => Families::V4,
-                Family::V6 => Families::V6,
-                Family::Both => Families::Both,
-            },
+            families,
             from: arguments.from.clone(),
             to: arguments.to.clone(),
             undeclared: arguments.undeclared,
         },
     };
-    let report = probe::lab(&Lab::new(&arguments.lab.name)?, &options)?;
+    let report = probe::lab(&lab, &options)?;
     let text = match arguments.output {
         Output::Table => truth_table::text(&report, Layout { width: terminal_width(), pods: arguments.pods }),
         Output::Json => probe_json::text(&report),
         Output::Junit => probe_junit::text(&report),
+        Output::Tap | Output::Sarif => return Err(for_tests_only()),
     };
     style::line(text.trim_end());
     Ok(if report.differences().next().is_some() { FINDINGS } else { FINE })
+}
+
+fn for_tests_only() -> Failure {
+    Failure::bad("--output tap and sarif are for --tests: use table, json or junit")
 }
 
 /// Columns of the terminal; `COLUMNS` says otherwise, as it does to shells.
