@@ -1,19 +1,23 @@
 //! The commands: arguments in, calls to the crates that do the work, text out.
 
 mod can;
+mod completion;
 mod demo;
 mod lab;
+mod man;
+mod suggest;
 mod test;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::outcome::finish;
+use crate::plugin;
 
 /// Kubernetes network policies: see them, test them, rely on them.
 #[derive(Debug, Parser)]
-#[command(name = "podgate", version, about, propagate_version = true)]
+#[command(name = "podgate", version, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +32,9 @@ enum Command {
     Lab(lab::Command),
     /// See Kubernetes network policies enforced, step by step, in a lab made for it.
     Demo(demo::Arguments),
+    Suggest(suggest::Arguments),
+    Completion(completion::Arguments),
+    Man(man::Arguments),
     /// Answers in a lab's pods; started by `lab up`.
     #[command(name = "__lab-responder", hide = true)]
     LabResponder(lab::DaemonArguments),
@@ -36,13 +43,26 @@ enum Command {
     LabEnforce(lab::DaemonArguments),
 }
 
+/// The whole command line, for texts made from it.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let named = match plugin::name() {
+        Some(name) => command().bin_name(name),
+        None => command(),
+    };
+    let arguments = Arguments::from_arg_matches(&named.get_matches()).unwrap_or_else(|error| error.exit());
+    let outcome = match arguments.command {
         Command::Can(arguments) => can::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Suggest(arguments) => suggest::run(&arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),
         Command::LabEnforce(arguments) => lab::enforce(&arguments),
     };

@@ -1,34 +1,46 @@
-//! Where manifests come from, the same for all commands: paths, directories, standard input, a git ref.
+//! Where manifests come from, the same for all commands: paths, directories, standard input, a git ref, a live
+//! cluster.
 
 mod git;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
 use podgate_analysis::{World, WorldOptions};
-use podgate_api::{Input, LoadOptions, Loaded, Severity, load_with};
+use podgate_api::{Input, LoadOptions, Loaded, Object, Severity, load_with};
 
 use crate::outcome::{BAD, Failure};
-use crate::style;
+use crate::progress::Progress;
+use crate::{plugin, style};
 
 /// The options with which a command names its input.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Input")]
 pub struct ManifestArguments {
     /// Manifests: a YAML or JSON file, a directory of them, or `-` for standard input. May be given several
     /// times; without any the current directory is read.
-    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    #[arg(short = 'f', long = "file", value_name = "PATH", help_heading = "Input")]
     pub files: Vec<PathBuf>,
     /// Namespace of manifests that name none.
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    #[arg(short, long, value_name = "NAME", default_value = "default", help_heading = "Input")]
     pub namespace: String,
     /// Read the paths as they are at this branch, tag or commit, without touching the working tree.
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", help_heading = "Input")]
     pub git: Option<String>,
+    /// Read the objects of a live cluster, through kubeconfig or a pod's service account, with GET requests
+    /// only. Paths that are named as well count on top of it, as if they were applied.
+    #[arg(long, conflicts_with = "git", help_heading = "Input")]
+    pub cluster: bool,
+    /// The kubeconfig's context to use with --cluster, if not its current one.
+    #[arg(long, value_name = "NAME", requires = "cluster", help_heading = "Input")]
+    pub context: Option<String>,
+    /// The kubeconfig to use with --cluster, if not the one that kubectl would use.
+    #[arg(long, value_name = "PATH", requires = "cluster", help_heading = "Input")]
+    pub kubeconfig: Option<PathBuf>,
     /// Network from which pods without an address are taken to get one (one IPv4 and one IPv6 network at
     /// most); matters where a policy names private address ranges [default: 10.244.0.0/16,fd00:10:244::/48].
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Input")]
     pub pod_network: Vec<IpNet>,
 }
 
@@ -43,6 +55,12 @@ impl ManifestArguments {
     /// nothing to read.
     pub fn read(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
         let paths = self.paths(positional);
+        if self.cluster || (self.git.is_none() && paths.is_empty() && plugin::means_the_cluster()) {
+            return match paths.is_empty() {
+                true => self.read_cluster(),
+                false => Ok(on_top(self.read_cluster()?, self.read_paths(&paths)?)),
+            };
+        }
         let Some(reference) = &self.git else { return self.read_paths(&paths) };
         let loaded = git::load_at(reference, &paths, &self.load_options())?;
         if loaded.documents == 0 && !loaded.has_errors() {
@@ -65,6 +83,28 @@ impl ManifestArguments {
         reported(self.read_paths(&self.paths(positional))?)
     }
 
+    /// Reads the live cluster, whatever `--cluster` says, and prints what was found wrong.
+    pub fn load_cluster(&self) -> Result<Loaded, Failure> {
+        reported(self.read_cluster()?)
+    }
+
+    fn read_cluster(&self) -> Result<Loaded, Failure> {
+        let options =
+            podgate_kube::Options { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let progress = Progress::start("reading the cluster");
+        let told =
+            |resource: &str, number: usize| progress.say(format!("reading the cluster: {number} {resource}"));
+        let snapshot = podgate_kube::read(&options, &self.load_options(), &told)
+            .map_err(|error| Failure::bad(error.to_string()))?;
+        drop(progress);
+        style::note(&format!(
+            "reading the cluster of context {}: {}",
+            snapshot.context,
+            count(snapshot.loaded.objects.len(), "object")
+        ));
+        Ok(snapshot.loaded)
+    }
+
     /// All paths that are named, by position first.
     fn paths(&self, positional: &[PathBuf]) -> Vec<PathBuf> {
         positional.iter().chain(&self.files).cloned().collect()
@@ -78,7 +118,9 @@ impl ManifestArguments {
         for path in paths {
             inputs.push(input(path, &inputs)?);
         }
+        let progress = Progress::start("reading manifests");
         let loaded = load_with(&inputs, &self.load_options());
+        drop(progress);
         if loaded.documents == 0 && !loaded.has_errors() {
             return Err(nothing(paths, implied, &loaded));
         }
@@ -95,6 +137,11 @@ impl ManifestArguments {
 
     /// The world to ask questions about; with pods that don't exist yet where `hypotheses` is set.
     pub fn world(&self, loaded: Loaded, hypotheses: bool) -> Result<World, Failure> {
+        Ok(World::new(loaded.objects, &self.world_options(hypotheses)?))
+    }
+
+    /// What the arguments say beside the objects.
+    pub fn world_options(&self, hypotheses: bool) -> Result<WorldOptions, Failure> {
         let mut options = WorldOptions { hypotheses, ..WorldOptions::default() };
         for net in &self.pod_network {
             let same_family = |other: &IpNet| other.addr().is_ipv4() == net.addr().is_ipv4();
@@ -107,7 +154,7 @@ impl ManifestArguments {
             options.pod_networks.push(*net);
         }
         options.pod_networks.sort_by_key(|net| !net.addr().is_ipv4());
-        Ok(World::new(loaded.objects, &options))
+        Ok(options)
     }
 }
 
@@ -137,6 +184,36 @@ pub fn report(loaded: &Loaded) {
             count(errors, "error")
         ));
     }
+}
+
+/// Manifests as if they were applied to what is there: World takes the last of each name. Pods of a workload
+/// that is written anew are replaced by those it would make.
+pub fn on_top(mut below: Loaded, above: Loaded) -> Loaded {
+    let rewritten: HashSet<(&str, &str, &str)> = above
+        .objects
+        .iter()
+        .filter_map(|object| match object {
+            Object::Workload(workload) => {
+                Some((&*workload.meta.namespace, workload.kind.as_str(), &*workload.meta.name))
+            }
+            _ => None,
+        })
+        .collect();
+    below.objects.retain(|object| match object {
+        Object::Pod(pod) => pod
+            .owner
+            .as_ref()
+            .is_none_or(|owner| !rewritten.contains(&(&*pod.meta.namespace, &*owner.kind, &*owner.name))),
+        _ => true,
+    });
+    below.objects.extend(above.objects);
+    below.diagnostics.extend(above.diagnostics);
+    below.files.extend(above.files);
+    below.documents += above.documents;
+    for (kind, number) in above.ignored {
+        *below.ignored.entry(kind).or_default() += number;
+    }
+    below
 }
 
 /// `1 file`, `2 files`.

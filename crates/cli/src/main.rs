@@ -6,6 +6,8 @@ mod input;
 mod outcome;
 #[allow(dead_code, reason = "the commands that answer as data are being built on it")]
 mod output;
+mod plugin;
+mod progress;
 mod render;
 mod style;
 

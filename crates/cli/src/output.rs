@@ -1,5 +1,7 @@
 //! Answers as data on standard output: JSON and YAML of anything that can be serialized.
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::outcome::Failure;
@@ -17,6 +19,16 @@ pub fn yaml(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_saphyr::to_string(value).map_err(|error| unwritable("YAML", &error))?;
     style::line(text.trim_end());
     Ok(())
+}
+
+/// Prints bytes as they are. A reader that went away (`| head`) is no error.
+pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::bad(format!("write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unwritable(form: &str, error: &dyn std::fmt::Display) -> Failure {

@@ -5,6 +5,7 @@ pub mod flow_line;
 pub mod probe_json;
 pub mod probe_junit;
 pub mod sarif;
+pub mod suggest;
 pub mod truth_table;
 pub mod why;
 
