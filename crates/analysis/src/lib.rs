@@ -10,10 +10,17 @@
 //! purpose: files, terminals, output formats, exit codes.
 
 pub mod backends;
+pub mod diff;
 pub mod ends;
 pub mod expectations;
+pub mod exposure;
+pub mod graph;
 pub mod ip;
+pub mod joint;
+pub mod matrix;
+pub mod npguard;
 pub mod ports;
+pub mod reach;
 pub mod relation;
 pub mod suggest;
 pub mod why;
