@@ -3,8 +3,13 @@
 mod can;
 mod completion;
 mod demo;
+mod diff;
+mod exposure;
+mod graph;
 mod lab;
 mod man;
+mod matrix;
+mod reach;
 mod suggest;
 mod test;
 
@@ -27,6 +32,11 @@ struct Arguments {
 enum Command {
     Can(can::Arguments),
     Test(test::Arguments),
+    Reach(reach::Arguments),
+    Matrix(matrix::Arguments),
+    Exposure(exposure::Arguments),
+    Graph(graph::Arguments),
+    Diff(diff::Arguments),
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -58,6 +68,11 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Can(arguments) => can::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Reach(arguments) => reach::run(&arguments),
+        Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Exposure(arguments) => exposure::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),

@@ -1,15 +1,29 @@
 //! From results to text: one module for each form.
 
+pub mod csv;
+pub mod diff;
 pub mod expectations;
+pub mod exposure;
 pub mod flow_line;
+pub mod graph;
+pub mod matrix;
+pub mod npguard;
+pub mod npguard_diff;
+pub mod npguard_exposure;
 pub mod probe_json;
 pub mod probe_junit;
+pub mod reach;
 pub mod sarif;
 pub mod suggest;
 pub mod truth_table;
 pub mod why;
 
 use podgate_lab::probe::{Cell, Expectation, Measured, ProbeReport};
+
+/// Prints a rendered answer on standard output.
+pub fn print(text: &str) {
+    crate::style::line(text.trim_end_matches('\n'));
+}
 
 /// `shop/web-0 -> shop/db-0 TCP 5432 (IPv4)`.
 pub fn attempt(report: &ProbeReport, cell: &Cell) -> String {
