@@ -1,6 +1,7 @@
 //! The commands: arguments in, calls to the crates that do the work, text out.
 
 mod can;
+mod check;
 mod completion;
 mod demo;
 mod diff;
@@ -43,6 +44,7 @@ enum Command {
     /// See Kubernetes network policies enforced, step by step, in a lab made for it.
     Demo(demo::Arguments),
     Suggest(suggest::Arguments),
+    Check(check::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
     /// Answers in a lab's pods; started by `lab up`.
@@ -76,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),

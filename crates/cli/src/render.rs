@@ -4,6 +4,7 @@ pub mod csv;
 pub mod diff;
 pub mod expectations;
 pub mod exposure;
+pub mod findings;
 pub mod flow_line;
 pub mod graph;
 pub mod matrix;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Texts;
+use crate::Context;
 use crate::finding::Finding;
 
 /// A baseline file.
@@ -63,20 +63,11 @@ impl Baseline {
 }
 
 /// Gives each finding its fingerprint. Findings that look alike are numbered in their order.
-pub(crate) fn fingerprint(findings: &mut [Finding], texts: Texts<'_>) {
+pub(crate) fn fingerprint(findings: &mut [Finding], context: &Context<'_>) {
     let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
-    let mut file: (String, Option<std::sync::Arc<str>>, Vec<usize>) = Default::default();
     for finding in findings {
-        if file.0 != *finding.source.file {
-            let text = texts(&finding.source.file);
-            let mut starts = vec![0];
-            if let Some(text) = &text {
-                starts.extend(text.match_indices('\n').map(|(at, _)| at + 1));
-            }
-            file = (finding.source.file.to_string(), text, starts);
-        }
-        let line = (finding.source.line as usize).checked_sub(1).and_then(|at| file.2.get(at));
-        let line = line.zip(file.1.as_ref()).and_then(|(at, text)| text[*at..].lines().next());
+        let text = context.text_of(&finding.source);
+        let line = text.as_ref().and_then(|text| text.line(finding.source.line));
         let object = &finding.object;
         let parts = [
             finding.check,

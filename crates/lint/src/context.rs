@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use podgate_analysis::{PodId, PortSet, Relation, VariantId, Workload, World};
 use podgate_api::{ClusterPolicy, Diagnostic, Meta, NetworkPolicy, PolicyPort, PortMatch, Rule, Source};
-use podgate_policy::{Direction, PolicyUse};
+use podgate_policy::{Direction, PolicyRef, PolicyUse};
 use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Settings;
 use crate::context::dns::Dns;
@@ -19,7 +20,7 @@ use crate::context::pods::PodIndex;
 use crate::context::reach::Newcomers;
 use crate::context::services::{ServiceFacts, of_pods};
 use crate::finding::ObjectRef;
-use crate::locate;
+use crate::locate::{self, Lines};
 
 pub(crate) use entries::{Entry, Way};
 pub(crate) use pods::Scope;
@@ -53,14 +54,19 @@ pub struct Context<'a> {
     pub(crate) redundancies: Vec<PolicyUse>,
     /// Ways in from outside.
     pub(crate) entries: Vec<Entry>,
+    /// Services with a way in, as places in `services`.
+    pub(crate) entered: FxHashSet<usize>,
     /// Addresses that are no pod's.
     pub(crate) outside: Vec<Outside>,
     pods: PodIndex<'a>,
     variants: Vec<VariantId>,
     listens: Vec<PortSet>,
     policies_of: OnceLock<Vec<Vec<u32>>>,
+    by_name: OnceLock<FxHashMap<(&'a str, &'a str), usize>>,
     newcomers: Newcomers,
     relations: Vec<Mutex<Relation>>,
+    /// The texts that were asked for.
+    lines: Mutex<FxHashMap<Arc<str>, Option<Arc<Lines>>>>,
 }
 
 /// A NetworkPolicy and its subjects.
@@ -162,9 +168,12 @@ impl<'a> Context<'a> {
         };
         Context {
             redundancies,
+            entered: entries.iter().map(|entry| entry.service).collect(),
             entries,
             listens,
+            lines: Mutex::default(),
             policies_of: OnceLock::new(),
+            by_name: OnceLock::new(),
             world,
             diagnostics,
             texts,
@@ -205,6 +214,16 @@ impl<'a> Context<'a> {
         of_pods[pod.0 as usize].iter().map(|at| (*at as usize, &self.policies[*at as usize]))
     }
 
+    /// The place of a NetworkPolicy in the list.
+    pub(crate) fn find_policy(&self, name: &PolicyRef) -> Option<usize> {
+        let by_name = self.by_name.get_or_init(|| {
+            let names = self.policies.iter().map(|policy| &policy.object.meta);
+            names.enumerate().map(|(at, meta)| ((meta.namespace.as_str(), meta.name.as_str()), at)).collect()
+        });
+        let found = by_name.get(&(name.namespace.as_str(), name.name.as_str())).copied();
+        found.filter(|_| name.kind == "NetworkPolicy")
+    }
+
     /// Whether a NetworkPolicy isolates a pod in a direction.
     pub(crate) fn is_isolated(&self, pod: PodId, direction: Direction) -> bool {
         self.policies_of(pod).any(|(_, policy)| policy.rules(direction).1)
@@ -217,14 +236,12 @@ impl<'a> Context<'a> {
 
     /// A better place than the start of an object: the line that gives a key.
     pub(crate) fn key_of(&self, from: &Source, key: &str) -> Source {
-        let text = (from.line > 0).then(|| (self.texts)(&from.file)).flatten();
-        text.and_then(|text| locate::key(&text, from, key)).unwrap_or_else(|| from.clone())
+        self.text_of(from).and_then(|text| locate::key(&text, from, key)).unwrap_or_else(|| from.clone())
     }
 
     /// The line with an object's name.
     pub(crate) fn name_of(&self, meta: &Meta) -> Source {
-        let text = (meta.source.line > 0).then(|| (self.texts)(&meta.source.file)).flatten();
-        let found = text.and_then(|text| {
+        let found = self.text_of(&meta.source).and_then(|text| {
             let metadata = locate::key(&text, &meta.source, "metadata")?;
             locate::key(&text, &metadata, "name")
         });
@@ -237,8 +254,17 @@ impl<'a> Context<'a> {
     }
 
     /// The text of the file of a place.
-    pub(crate) fn text_of(&self, source: &Source) -> Option<Arc<str>> {
-        (source.line > 0).then(|| (self.texts)(&source.file)).flatten()
+    pub(crate) fn text_of(&self, source: &Source) -> Option<Arc<Lines>> {
+        if source.line == 0 {
+            return None;
+        }
+        let mut lines = self.lines.lock().expect("no panic while reading");
+        if let Some(known) = lines.get(&source.file) {
+            return known.clone();
+        }
+        let read = (self.texts)(&source.file).map(|text| Arc::new(Lines::new(text)));
+        lines.insert(source.file.clone(), read.clone());
+        read
     }
 }
 

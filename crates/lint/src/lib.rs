@@ -89,7 +89,7 @@ pub fn run(context: &Context<'_>) -> Vec<Finding> {
     found.sort_by(|a, b| {
         (&a.source, a.check, &a.object, &a.message).cmp(&(&b.source, b.check, &b.object, &b.message))
     });
-    baseline::fingerprint(&mut found, context.texts);
+    baseline::fingerprint(&mut found, context);
     found
 }
 

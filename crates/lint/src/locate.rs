@@ -2,18 +2,48 @@
 //!
 //! Only findings ask: nothing is searched for in input that is fine.
 
+use std::sync::Arc;
+
 use podgate_api::Source;
 
 use crate::finding::Edit;
 
+/// A text whose lines are found without reading those before.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    text: Arc<str>,
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub fn new(text: Arc<str>) -> Lines {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+
+    /// A line by its number from 1.
+    pub fn line(&self, number: u32) -> Option<&str> {
+        self.from(number)?.lines().next()
+    }
+
+    fn from(&self, number: u32) -> Option<&str> {
+        Some(&self.text[*self.starts.get((number as usize).checked_sub(1)?)?..])
+    }
+}
+
 /// The lines of the document from a place on, with their numbers from 1.
-fn lines<'t>(text: &'t str, from: &Source) -> impl Iterator<Item = (u32, &'t str)> {
+fn lines<'t>(text: &'t Lines, from: &Source) -> impl Iterator<Item = (u32, &'t str)> {
     let first = from.line.max(1);
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index as u32 + 1, line))
-        .skip(first as usize - 1)
-        .take_while(move |(number, line)| *number == first || !line.starts_with("---"))
+    let rest = text.from(first).unwrap_or_default();
+    (first..).zip(rest.lines()).take_while(move |(number, line)| *number == first || !line.starts_with("---"))
+}
+
+/// Whether two lines are of one document.
+pub(crate) fn is_same_document(text: &Lines, from: &Source, line: u32) -> bool {
+    lines(text, from)
+        .take_while(|(number, _)| *number <= line)
+        .last()
+        .is_some_and(|(number, _)| number == line)
 }
 
 /// The rest of a line behind `key:`, when the line gives that key, and the column of the key.
@@ -35,13 +65,13 @@ fn value_of<'t>(line: &'t str, key: &str) -> Option<(u32, &'t str)> {
 }
 
 /// The first line at or after a place, in its document, that gives a key.
-pub(crate) fn key(text: &str, from: &Source, key: &str) -> Option<Source> {
+pub(crate) fn key(text: &Lines, from: &Source, key: &str) -> Option<Source> {
     lines(text, from).find_map(|(number, line)| Some(from.at(number, value_of(line, key)?.0)))
 }
 
 /// Whether the document gives the key an empty list, and where. `null` and nothing at all are not one: they are as
 /// good as an absent key.
-pub(crate) fn empty_list(text: &str, from: &Source, key: &str) -> Option<Source> {
+pub(crate) fn empty_list(text: &Lines, from: &Source, key: &str) -> Option<Source> {
     lines(text, from).find_map(|(number, line)| {
         let (column, value) = value_of(line, key)?;
         let inner = value.trim_start().strip_prefix('[')?;
@@ -50,7 +80,7 @@ pub(crate) fn empty_list(text: &str, from: &Source, key: &str) -> Option<Source>
 }
 
 /// An edit that writes `new` for the first `old` at or after a place, within `reach` lines.
-pub(crate) fn replace(text: &str, from: &Source, reach: usize, old: &str, new: &str) -> Option<Edit> {
+pub(crate) fn replace(text: &Lines, from: &Source, reach: usize, old: &str, new: &str) -> Option<Edit> {
     lines(text, from).take(reach).find_map(|(number, line)| {
         let code = line.split(" #").next().unwrap_or(line);
         let at = find_word(code, old)?;
@@ -64,7 +94,7 @@ pub(crate) fn replace(text: &str, from: &Source, reach: usize, old: &str, new: &
 }
 
 /// An edit that writes another key where `key: value` is the first such entry at or after a place.
-pub(crate) fn rename_key(text: &str, from: &Source, key: &str, value: &str, new: &str) -> Option<Edit> {
+pub(crate) fn rename_key(text: &Lines, from: &Source, key: &str, value: &str, new: &str) -> Option<Edit> {
     lines(text, from).take(40).find_map(|(number, line)| {
         let (column, rest) = value_of(line, key)?;
         let word = rest.trim_start().trim_start_matches(['"', '\'']);
@@ -102,32 +132,39 @@ mod tests {
 
     const TEXT: &str = "kind: A\n---\nspec:\n  podSelector: {}\n  egress: []\n  # name: no\n  ports:\n  - port: 80 # was 8080\n  \"port\": 8080\n---\ningress: [ ]\n";
 
+    fn text() -> Lines {
+        Lines::new(TEXT.into())
+    }
+
     fn at(line: u32) -> Source {
         Source::origin("a.yaml").at(line, 1)
     }
 
     #[test]
     fn keys_are_found_in_their_document_only() {
-        assert_eq!(key(TEXT, &at(3), "podSelector"), Some(at(4).at(4, 3)));
-        assert_eq!(key(TEXT, &at(3), "port"), Some(at(8).at(8, 5)));
-        assert_eq!(key(TEXT, &at(3), "ingress"), None);
-        assert_eq!(key(TEXT, &at(3), "pod"), None);
+        assert_eq!(key(&text(), &at(3), "podSelector"), Some(at(4).at(4, 3)));
+        assert_eq!(key(&text(), &at(3), "port"), Some(at(8).at(8, 5)));
+        assert_eq!(key(&text(), &at(3), "ingress"), None);
+        assert_eq!(key(&text(), &at(3), "pod"), None);
     }
 
     #[test]
     fn an_empty_list_is_not_an_absent_one() {
-        assert_eq!(empty_list(TEXT, &at(3), "egress"), Some(at(5).at(5, 3)));
-        assert_eq!(empty_list(TEXT, &at(11), "ingress"), Some(at(11)));
-        assert_eq!(empty_list(TEXT, &at(3), "ingress"), None);
-        assert_eq!(empty_list("egress:\n- {}\n", &at(1), "egress"), None);
-        assert_eq!(empty_list("{\"egress\": [], \"a\": 1}", &at(1), "egress"), Some(at(1).at(1, 3)));
+        assert_eq!(empty_list(&text(), &at(3), "egress"), Some(at(5).at(5, 3)));
+        assert_eq!(empty_list(&text(), &at(11), "ingress"), Some(at(11)));
+        assert_eq!(empty_list(&text(), &at(3), "ingress"), None);
+        assert_eq!(empty_list(&Lines::new("egress:\n- {}\n".into()), &at(1), "egress"), None);
+        assert_eq!(
+            empty_list(&Lines::new("{\"egress\": [], \"a\": 1}".into()), &at(1), "egress"),
+            Some(at(1).at(1, 3))
+        );
     }
 
     #[test]
     fn an_edit_changes_one_word_and_keeps_the_rest() {
-        let edit = replace(TEXT, &at(7), 9, "80", "8080").expect("80 is there");
+        let edit = replace(&text(), &at(7), 9, "80", "8080").expect("80 is there");
         assert_eq!((edit.first, edit.replacement.as_str()), (8, "  - port: 8080 # was 8080"));
-        assert_eq!(replace(TEXT, &at(7), 1, "80", "8080"), None);
-        assert_eq!(replace(TEXT, &at(3), 3, "pod", "x"), None);
+        assert_eq!(replace(&text(), &at(7), 1, "80", "8080"), None);
+        assert_eq!(replace(&text(), &at(3), 3, "pod", "x"), None);
     }
 }

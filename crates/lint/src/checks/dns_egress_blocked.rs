@@ -1,9 +1,10 @@
 #![doc = include_str!("../../../../docs/book/src/checks/dns-egress-blocked.md")]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use podgate_analysis::{PodId, PortSet};
-use podgate_api::{Peer, PortMatch, Protocol};
+use podgate_api::{LabelSelector, Peer, PortMatch, Protocol, Service};
 use podgate_policy::{Direction, PortKey, ProgramId, Programs, Verdict};
 use rustc_hash::FxHashMap;
 
@@ -37,7 +38,7 @@ pub(super) enum Missing {
 /// Pods with no way to DNS, by the policy to blame.
 pub(super) fn report(context: &Context<'_>, findings: &mut Findings<'_>, wanted: Missing) {
     let mut by_policy: BTreeMap<usize, Vec<PodId>> = BTreeMap::new();
-    let mut judge = Judge { context, opens: FxHashMap::default() };
+    let mut judge = Judge { context, opens: FxHashMap::default(), cluster_ips: context.cluster_ips() };
     for variant in &context.world.variants {
         let workload = context.world.workload(variant.workload);
         let pod = variant.pods[0];
@@ -93,10 +94,15 @@ fn tell(context: &Context<'_>, findings: &mut Findings<'_>, policy: usize, pods:
         let name = text::list(&text::workloads(context.world, [server.pod]));
         finding.advice(format!("let {} in at {name}: {closed} closes it there", text::list(&names)));
     } else {
-        finding.fix(
-            format!("allow DNS for all pods of {}", policy.namespace()),
-            allow_dns(context, policy.namespace()),
-        );
+        // A policy for pods whose egress nothing limits yet would close it.
+        let own = context.pods_in(policy.namespace()).iter().filter(|pod| !context.is_host(**pod));
+        let all = own.into_iter().all(|pod| context.is_isolated(*pod, Direction::Egress));
+        let everything = LabelSelector::default();
+        let (whom, selector) = match all {
+            true => (format!("all pods of {}", policy.namespace()), &everything),
+            false => (format!("the pods of {}", policy.name()), &policy.object.pod_selector),
+        };
+        finding.fix(format!("allow DNS for {whom}"), allow_dns(context, policy.namespace(), selector));
     }
 }
 
@@ -121,6 +127,7 @@ struct Judge<'a, 'w> {
     context: &'a Context<'w>,
     /// Whether programs let anything out at all.
     opens: FxHashMap<ProgramId, bool>,
+    cluster_ips: FxHashMap<IpAddr, &'w Service>,
 }
 
 impl Judge<'_, '_> {
@@ -189,7 +196,6 @@ impl Judge<'_, '_> {
     /// have: somebody thought of DNS, and knows a server that we don't.
     fn is_named(&self, pod: PodId, protocol: Protocol) -> bool {
         let context = self.context;
-        let cluster_ips = context.cluster_ips();
         context.policies_of(pod).filter(|(_, policy)| policy.object.egress_in_force).any(|(_, policy)| {
             policy.object.egress.iter().any(|rule| {
                 let is_dns = rule.ports.iter().flatten().any(|port| {
@@ -203,7 +209,7 @@ impl Judge<'_, '_> {
                 let mut peers = rule.peers.iter().flatten();
                 is_dns
                     && peers.any(|peer| match peer {
-                        Peer::IpBlock(block) => !cluster_ips.contains_key(&block.cidr.addr()),
+                        Peer::IpBlock(block) => !self.cluster_ips.contains_key(&block.cidr.addr()),
                         Peer::Pods(peer) => {
                             context.dns.hypothetical && context.peer_pods(peer, policy.namespace()).is_empty()
                         }
@@ -213,8 +219,8 @@ impl Judge<'_, '_> {
     }
 }
 
-/// A policy that lets all pods of a namespace reach DNS.
-fn allow_dns(context: &Context<'_>, namespace: &str) -> String {
+/// A policy that lets pods of a namespace reach DNS.
+fn allow_dns(context: &Context<'_>, namespace: &str, pods: &LabelSelector) -> String {
     let server = context.dns.servers.iter().find(|_| !context.dns.hypothetical);
     let (home, label, udp, tcp) = match server {
         None => ("kube-system", "k8s-app: kube-dns".to_owned(), 53, 53),
@@ -229,6 +235,7 @@ fn allow_dns(context: &Context<'_>, namespace: &str) -> String {
         }
     };
     let direction = word(Direction::Egress);
+    let pods = text::selector_yaml("podSelector", pods, 2);
     format!(
         "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -236,8 +243,7 @@ metadata:
   name: allow-dns
   namespace: {namespace}
 spec:
-  podSelector: {{}}
-  policyTypes: [Egress]
+{pods}  policyTypes: [Egress]
   {direction}:
     - to:
         - namespaceSelector:

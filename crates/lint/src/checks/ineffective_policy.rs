@@ -47,12 +47,7 @@ pub(super) enum Use<'r> {
 pub(super) fn unneeded<'c, 'w>(context: &'c Context<'w>) -> Vec<(&'c Policy<'w>, Use<'c>)> {
     let mut found = Vec::new();
     for known in context.redundancies.iter().filter(|policy| policy.selects && !policy.needed) {
-        let at = context.policies.iter().position(|policy| {
-            known.policy.kind == "NetworkPolicy"
-                && policy.namespace() == known.policy.namespace
-                && policy.object.meta.name == known.policy.name
-        });
-        let Some(at) = at else { continue };
+        let Some(at) = context.find_policy(&known.policy) else { continue };
         let policy = &context.policies[at];
         let stays = |direction: Direction| {
             let in_force = policy.rules(direction).1;

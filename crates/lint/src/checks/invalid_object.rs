@@ -2,6 +2,7 @@
 
 use podgate_api::{Diagnostic, Meta, Severity as Found, Source};
 
+use crate::context::object_ref;
 use crate::finding::ObjectRef;
 use crate::locate;
 use crate::{CheckInfo, Context, Findings, Severity};
@@ -83,7 +84,7 @@ pub(super) fn each(context: &Context<'_>, findings: &mut Findings<'_>, wanted: K
 /// The edit that writes the network as it is used.
 fn canonical(context: &Context<'_>, found: &Diagnostic) -> Option<crate::Edit> {
     let text = context.text_of(&found.source)?;
-    let line = text.lines().nth(found.source.line as usize - 1)?;
+    let line = text.line(found.source.line)?;
     let begin = line.char_indices().nth(found.source.column as usize - 1)?.0;
     let written: String = line[begin..]
         .trim_start_matches(['"', '\''])
@@ -107,22 +108,20 @@ fn place_of(text: &str, like: &Source) -> Option<Source> {
 
 /// The policy that a finding is in, by its place; other kinds go unnamed.
 fn owner(context: &Context<'_>, found: &Diagnostic) -> ObjectRef {
-    let policies = context.policies.iter().map(|p| (p.object_ref(), &p.object.meta.source));
-    let cluster = context
-        .cluster_policies
-        .iter()
-        .map(|p| (crate::context::object_ref(p.kind.as_str(), &p.meta), &p.meta.source));
-    let before = policies.chain(cluster).filter(|(_, source)| {
-        source.file == found.source.file && source.line <= found.source.line && found.source.line > 0
-    });
-    let nearest = before.max_by_key(|(_, source)| source.line);
-    let is_same_document = |source: &Source| {
-        context.text_of(source).is_none_or(|text| {
-            let between =
-                text.lines().skip(source.line as usize).take((found.source.line - source.line) as usize);
-            !between.into_iter().any(|line| line.starts_with("---"))
-        })
+    // Both lists are sorted by place.
+    let before = context.policies.partition_point(|p| p.object.meta.source <= found.source);
+    let policy = before.checked_sub(1).map(|at| &context.policies[at]);
+    let policy = policy.map(|p| (p.object_ref(), &p.object.meta.source));
+    let before = context.cluster_policies.partition_point(|p| p.meta.source <= found.source);
+    let cluster = before.checked_sub(1).map(|at| context.cluster_policies[at]);
+    let cluster = cluster.map(|p| (object_ref(p.kind.as_str(), &p.meta), &p.meta.source));
+    let is_here = |source: &Source| {
+        let text = || context.text_of(source);
+        source.file == found.source.file
+            && found.source.line > 0
+            && text().is_none_or(|text| locate::is_same_document(&text, source, found.source.line))
     };
-    let unnamed = || ObjectRef { kind: String::new(), namespace: String::new(), name: String::new() };
-    nearest.filter(|(_, source)| is_same_document(source)).map_or_else(unnamed, |(object, _)| object)
+    let unnamed = ObjectRef { kind: String::new(), namespace: String::new(), name: String::new() };
+    let nearest = policy.into_iter().chain(cluster).filter(|(_, source)| is_here(source));
+    nearest.max_by_key(|(_, source)| source.line).map_or(unnamed, |(object, _)| object)
 }

@@ -41,7 +41,9 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
                 continue;
             }
             let Some(decision) = context.ask_address(pod, address, 6, 80) else { continue };
-            if let (Verdict::Allowed, Reason::Rule(rule)) = (decision.verdict, decision.egress.reason) {
+            if let (Verdict::Allowed, Reason::Rule(rule)) = (decision.verdict, decision.egress.reason)
+                && !opens_everything(context, pod)
+            {
                 let key = (rule.source.file.to_string(), rule.source.line, rule.to_string());
                 by_rule.entry(key).or_insert_with(|| (rule, Vec::new())).1.push(pod);
             }
@@ -65,4 +67,13 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
             );
         }
     }
+}
+
+/// Whether a rule lets the pod call anybody on any port: then nothing limits its egress, and overly-broad says so.
+fn opens_everything(context: &Context<'_>, pod: PodId) -> bool {
+    let mut rules = context
+        .policies_of(pod)
+        .filter(|(_, p)| p.object.egress_in_force)
+        .flat_map(|(_, p)| &p.object.egress);
+    rules.any(|rule| rule.peers.is_none() && rule.ports.is_none())
 }

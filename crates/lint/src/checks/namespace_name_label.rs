@@ -107,7 +107,7 @@ fn look(
     let Some((key, value)) = mistaken(context, selector) else { return };
     let text = context.text_of(source);
     let edit =
-        text.as_deref().and_then(|text| locate::rename_key(text, source, key, value, NAMESPACE_NAME_LABEL));
+        text.as_ref().and_then(|text| locate::rename_key(text, source, key, value, NAMESPACE_NAME_LABEL));
     let source = edit.as_ref().map_or_else(|| context.key_of(source, key), |edit| source.at(edit.first, 0));
     let known = if context.is_declared(value) {
         format!("namespace {value} does not carry {key}={value}")

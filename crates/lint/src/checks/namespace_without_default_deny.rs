@@ -22,16 +22,17 @@ pub(crate) const CHECK: CheckInfo = CheckInfo {
 
 fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
     let egress: BTreeMap<&str, Open<'_>> = by_namespace(context, Direction::Egress).into_iter().collect();
-    // Where nobody limits egress, nobody forgot it.
-    let limits_egress = egress.values().any(|open| open.some_isolated);
+    // Where few limit egress, nobody forgot it.
+    let limiting = egress.values().filter(|open| open.limits_most()).count();
+    let limits_egress = limiting > 0 && limiting * 2 >= egress.len();
     for (namespace, open) in by_namespace(context, Direction::Ingress) {
         let egress_open =
-            limits_egress && egress.get(namespace).is_some_and(|open| open.newcomers && !open.some_isolated);
+            limits_egress && egress.get(namespace).is_some_and(|open| open.newcomers && open.isolated == 0);
         if !open.newcomers && !egress_open {
             continue;
         }
         // Workloads that are open among others are told of one by one.
-        let told = open.some_isolated && !open.workloads.is_empty();
+        let told = open.isolated > 0 && !open.workloads.is_empty();
         let (message, severity, directions): (String, Severity, &[Direction]) = if !open.newcomers {
             let message = format!("no policy limits whom the pods of {namespace} call, as it does elsewhere");
             (message, Severity::Info, &[Direction::Egress])

@@ -68,24 +68,26 @@ fn hidden<'w>(
     policy: &crate::context::Policy<'_>,
     rule: &podgate_api::Rule,
 ) -> Option<&'w podgate_api::Service> {
-    let candidates = context.services.iter().map(|facts| facts.object).filter(|service| {
-        service.meta.namespace == policy.namespace()
-            && matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer)
+    let own = policy.namespace();
+    let first = context.services.partition_point(|facts| facts.object.meta.namespace.as_str() < own);
+    let of_namespace =
+        context.services[first..].iter().take_while(|facts| facts.object.meta.namespace == own);
+    let mut hiding = of_namespace.filter(|facts| {
+        let service = facts.object;
+        matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer)
             && service.external_traffic_policy == ExternalTrafficPolicy::Cluster
             && !service.internal_load_balancer
     });
-    let leads = |service: &&podgate_api::Service| {
-        let facts = context.services.iter().find(|facts| std::ptr::eq(facts.object, *service));
-        let pods = facts.into_iter().flat_map(|facts| facts.pods.iter().copied());
-        let mut pods = pods.filter(|pod| policy.subjects.binary_search(pod).is_ok());
+    let found = hiding.find(|facts| {
+        let mut pods = facts.pods.iter().copied().filter(|pod| policy.subjects.binary_search(pod).is_ok());
         pods.any(|pod| {
             let open = context.ports_at(rule.ports.as_deref(), pod);
-            service.ports.iter().any(|port| {
+            facts.object.ports.iter().any(|port| {
                 let mut targets = targets(context.world, port, pod).into_iter();
                 targets
                     .any(|target| open.contains(podgate_policy::PortKey::new(port.protocol.number(), target)))
             })
         })
-    };
-    candidates.into_iter().find(leads)
+    });
+    found.map(|facts| facts.object)
 }

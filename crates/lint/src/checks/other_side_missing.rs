@@ -94,10 +94,7 @@ fn look(
     }
     if let Reason::Isolated(policies) = reason {
         for name in policies {
-            let found = context
-                .policies
-                .iter()
-                .find(|p| p.namespace() == name.namespace && p.object.meta.name == name.name);
+            let found = context.find_policy(name).map(|at| &context.policies[at]);
             if let Some(found) = found {
                 finding.related(&found.object.meta.source, format!("{name} isolates"));
             }

@@ -36,7 +36,7 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 /// Whom a rule means, when it means everybody.
 fn everybody(rule: &Rule) -> Option<&'static str> {
-    let Some(peers) = &rule.peers else { return Some("anybody, inside the cluster and outside") };
+    let Some(peers) = &rule.peers else { return Some("anybody") };
     let is_all =
         |selector: &Option<LabelSelector>| selector.as_ref().is_none_or(LabelSelector::is_everything);
     peers.iter().find_map(|peer| match peer {
@@ -44,7 +44,7 @@ fn everybody(rule: &Rule) -> Option<&'static str> {
             Some("every pod of every namespace")
         }
         Peer::IpBlock(block) if block.cidr.prefix_len() == 0 && block.except.is_empty() => {
-            Some("every address, inside the cluster and outside")
+            Some("every address")
         }
         _ => None,
     })
@@ -59,7 +59,10 @@ fn ingress(
     whom: &str,
 ) {
     // Pods that are there for everybody: behind a way in from outside, or the cluster's DNS.
-    let is_public = |pod: &PodId| context.dns.is_server(*pod) || is_entered(context, *pod, rule);
+    let is_public = |pod: &PodId| {
+        // Every port of a pod is more than its way in needs.
+        context.dns.is_server(*pod) || (rule.ports.is_some() && context.is_entered(*pod))
+    };
     let subjects: Vec<PodId> = policy.subjects.iter().copied().filter(|pod| !is_public(pod)).collect();
     let Some(first) = subjects.first() else { return };
     let ports = |pod: PodId| context.ports_at(rule.ports.as_deref(), pod);
@@ -84,24 +87,17 @@ fn ingress(
         None => format!(" on {open}"),
     };
     let message = format!(
-        "{} ingress[{at}] lets {whom} reach {}{on}: it opens to {}, all other rules to {others}",
+        "{} ingress[{at}] lets {whom} reach {}{on}: {}, where the other rules open to {others}",
         policy.name(),
         text::list(&names),
         text::count(all, "workload"),
     );
-    let severity = if store.is_some() || rule.ports.is_none() { Severity::Warning } else { Severity::Info };
+    let entered = subjects.iter().all(|pod| context.is_entered(*pod));
+    let all_ports = rule.ports.is_none() && !entered;
+    let severity = if store.is_some() || all_ports { Severity::Warning } else { Severity::Info };
     findings.report(&rule.source, policy.object_ref(), message).severity(severity).advice(
         "name the pods that need it in `from`; to open to the own namespace only, write `podSelector: {}`",
     );
-}
-
-fn is_entered(context: &Context<'_>, pod: PodId, rule: &Rule) -> bool {
-    // Every port of a pod is more than its way in needs.
-    rule.ports.is_some()
-        && context
-            .entries
-            .iter()
-            .any(|entry| context.services[entry.service].pods.binary_search(&pod).is_ok())
 }
 
 /// How many workloads the rule opens to, and how many the other rules for the pod open to.
@@ -138,7 +134,7 @@ fn egress(
     }
     let names = text::workloads(context.world, policy.subjects.iter().copied());
     let message = format!(
-        "{} {}[{at}] lets {} call {whom} on every port",
+        "{} {}[{at}] lets {} call {whom} on every port, the cloud's metadata service too",
         policy.name(),
         word(Direction::Egress),
         text::list(&names),

@@ -1,6 +1,6 @@
 #![doc = include_str!("../../../../docs/book/src/checks/peer-and-or-split.md")]
 
-use podgate_api::{Peer, PodPeer, Source};
+use podgate_api::{Peer, PodPeer, Rule, Source};
 use podgate_policy::Direction;
 
 use crate::context::{Context, Policy, word};
@@ -33,6 +33,19 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// Whether a peer is one of two that seem meant as one: what it selects alone means nothing.
+pub(super) fn is_half(context: &Context<'_>, policy: &Policy<'_>, rule: &Rule, peer: &PodPeer) -> bool {
+    let peers = rule.peers.as_deref().unwrap_or_default();
+    peers.windows(2).any(|pair| {
+        let [Peer::Pods(first), Peer::Pods(second)] = pair else { return false };
+        let is_of_pair = std::ptr::eq(first, peer) || std::ptr::eq(second, peer);
+        is_of_pair
+            && split(first, second).is_some_and(|(namespaces, pods)| {
+                is_meant_as_one(context, policy, namespaces, pods, first.pods.is_none())
+            })
+    })
 }
 
 /// A peer with a namespace selector only, and one with a pod selector only.
@@ -100,7 +113,7 @@ fn tell(
     let meant =
         text::workloads(context.world, context.peer_pods(&together(namespaces, pods), own).iter().copied());
     let mut message = format!(
-        "{} {}[{at}] means {} or {}, not both at once",
+        "{} {}[{at}] allows {}, or {}",
         policy.name(),
         word(direction),
         text::peer(namespaces, own),
@@ -110,7 +123,7 @@ fn tell(
         message.push_str(&format!(
             ": {} where {} seems meant",
             text::count(opened.len(), "workload"),
-            if meant.is_empty() { "none".to_owned() } else { text::list(&meant) }
+            if meant.is_empty() { "none".to_owned() } else { format!("only {}", text::list(&meant)) }
         ));
     }
     let list = if direction == Direction::Ingress { "from" } else { "to" };

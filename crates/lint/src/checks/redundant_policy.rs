@@ -27,11 +27,7 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
         let finding = findings.report(&source, policy.object_ref(), message);
         finding.advice("remove it, or narrow the others if it says what is meant");
         for other in by {
-            let known = context
-                .policies
-                .iter()
-                .find(|p| p.namespace() == other.namespace && p.object.meta.name == other.name);
-            if let Some(known) = known {
+            if let Some(known) = context.find_policy(other).map(|at| &context.policies[at]) {
                 finding.related(&known.object.meta.source, format!("{other} covers it"));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use podgate_analysis::PodId;
 use podgate_api::{LabelSelector, Operator, Peer, PodPeer};
 
-use super::{namespace_name_label, wrong_namespace};
+use super::{namespace_name_label, peer_and_or_split, wrong_namespace};
 use crate::context::{Context, Policy, word};
 use crate::near::nearest;
 use crate::text;
@@ -26,7 +26,9 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
         subject(context, findings, policy);
         for (direction, at, rule) in policy.rules_in_force() {
             for peer in rule.peers.iter().flatten() {
-                if let Peer::Pods(peer) = peer {
+                if let Peer::Pods(peer) = peer
+                    && !peer_and_or_split::is_half(context, policy, rule, peer)
+                {
                     let place = format!("{} {}[{at}]", policy.name(), word(direction));
                     peer_pods(context, findings, policy, &place, peer);
                 }

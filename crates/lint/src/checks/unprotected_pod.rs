@@ -19,7 +19,15 @@ pub(crate) const CHECK: CheckInfo = CheckInfo {
 
 fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
     for direction in [Direction::Ingress, Direction::Egress] {
-        for (_, open) in by_namespace(context, direction).into_iter().filter(|(_, open)| open.some_isolated) {
+        for (_, open) in by_namespace(context, direction) {
+            // One policy for the egress of one workload is no rule for the others.
+            let is_rule = match direction {
+                Direction::Ingress => open.isolated > 0,
+                Direction::Egress => open.limits_most(),
+            };
+            if !is_rule {
+                continue;
+            }
             for workload in open.workloads {
                 tell(context, findings, workload, direction);
             }
@@ -30,11 +38,19 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
 /// The workloads of a namespace that nothing protects.
 pub(super) struct Open<'w> {
     pub workloads: Vec<&'w Workload>,
-    /// Other workloads of the namespace are isolated by a NetworkPolicy.
-    pub some_isolated: bool,
+    /// How many workloads a NetworkPolicy isolates.
+    pub isolated: usize,
     /// Pods of the namespace that don't exist yet are open too.
     pub newcomers: bool,
+    /// How many workloads there are.
     pub count: usize,
+}
+
+impl Open<'_> {
+    /// Whether most workloads are isolated.
+    pub fn limits_most(&self) -> bool {
+        self.isolated * 2 > self.count
+    }
 }
 
 /// Namespaces with pods, and what is open there in a direction; system namespaces are left out.
@@ -47,14 +63,14 @@ pub(super) fn by_namespace<'w>(context: &Context<'w>, direction: Direction) -> V
         if found.last().is_none_or(|(name, _)| *name != workload.namespace) {
             let newcomers =
                 context.newcomer(&workload.namespace).is_some_and(|pod| is_open(context, pod, direction));
-            let open = Open { workloads: Vec::new(), some_isolated: false, newcomers, count: 0 };
+            let open = Open { workloads: Vec::new(), isolated: 0, newcomers, count: 0 };
             found.push((&workload.namespace, open));
         }
         let (_, open) = found.last_mut().expect("just put there");
         open.count += 1;
         let is_isolated = |pod: &PodId| context.is_isolated(*pod, direction);
         if workload.pods.iter().all(is_isolated) {
-            open.some_isolated = true;
+            open.isolated += 1;
         } else if workload.pods.iter().any(|pod| !is_isolated(pod) && is_open(context, *pod, direction)) {
             open.workloads.push(workload);
         }

@@ -32,6 +32,13 @@ pub(crate) enum Way {
     Proxy,
 }
 
+impl super::Context<'_> {
+    /// Whether something leads to a pod from outside.
+    pub(crate) fn is_entered(&self, pod: podgate_analysis::PodId) -> bool {
+        self.services_of[pod.0 as usize].iter().any(|service| self.entered.contains(&(*service as usize)))
+    }
+}
+
 pub(super) fn all(world: &World, services: &[ServiceFacts<'_>]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (number, facts) in services.iter().enumerate() {
