@@ -8,15 +8,36 @@ HOST := $(shell PATH=$(PATH) rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 
 
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
-PURE := podgate-api podgate-policy podgate-flow podgate-bench
+PURE := podgate-api podgate-policy podgate-flow podgate-bench podgate-kube podgate-analysis
 
-.PHONY: setup build demo test lint test-pure test-kernel bench clean
+# Where `make install` puts things; DESTDIR is for packagers.
+PREFIX ?= /usr/local
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+.PHONY: setup build install book demo test lint test-pure test-kernel bench clean
 
 setup:
 	@scripts/setup
 
 build: setup
 	cargo build --release --locked --bin podgate
+
+# The binary, its name as kubectl's plugin, completions and manual pages. Build first, as yourself; then
+# `sudo make install` needs no cargo.
+install:
+	@[ -x $(TARGET)/release/podgate ] || { echo "make install: build it first: make build" >&2; exit 1; }
+	install -D -m 755 $(TARGET)/release/podgate $(DESTDIR)$(PREFIX)/bin/podgate
+	ln -sf podgate $(DESTDIR)$(PREFIX)/bin/kubectl-podgate
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(TARGET)/release/podgate completion bash > $(SHARE)/bash-completion/completions/podgate
+	$(TARGET)/release/podgate completion zsh > $(SHARE)/zsh/site-functions/_podgate
+	$(TARGET)/release/podgate completion fish > $(SHARE)/fish/vendor_completions.d/podgate.fish
+	$(TARGET)/release/podgate man --dir $(SHARE)/man/man1
+
+# The book, as HTML in docs/book/build.
+book:
+	@command -v mdbook >/dev/null || { echo "make book: install mdbook first: cargo install --locked mdbook" >&2; exit 1; }
+	mdbook build docs/book
 
 demo: build
 	$(SUDO) $(TARGET)/release/podgate demo $(DEMO)
