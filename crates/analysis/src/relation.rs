@@ -57,6 +57,8 @@ pub struct Relation {
     senders: Vec<Role>,
     /// Parties alike as a destination.
     receivers: Vec<Role>,
+    /// Places in `senders` by number of the class.
+    senders_of_class: Vec<Vec<u32>>,
     /// What programs allow, by place of the class in `classes`.
     tables: FxHashMap<ProgramId, Table>,
     /// Numbers of the classes in use.
@@ -127,10 +129,18 @@ impl Relation {
             roles: Vec::new(),
             senders: Vec::new(),
             receivers: Vec::new(),
+            senders_of_class: Vec::new(),
             tables: FxHashMap::default(),
             classes: FxHashMap::default(),
         };
         relation.assign_roles(world);
+        for (place, sender) in relation.senders.iter().enumerate() {
+            let class = sender.class as usize;
+            if relation.senders_of_class.len() <= class {
+                relation.senders_of_class.resize(class + 1, Vec::new());
+            }
+            relation.senders_of_class[class].push(place as u32);
+        }
         relation.fill_tables(world);
         relation
     }
@@ -250,7 +260,31 @@ impl Relation {
 
     /// What each group of senders reaches of one group of receivers, in the order of [`Relation::senders`].
     pub fn column(&mut self, receiver: usize) -> Vec<PortSetId> {
-        (0..self.senders.len() as u32).map(|sender| self.between(sender, receiver as u32)).collect()
+        let to = &self.receivers[receiver];
+        let mut column = match to.program.and_then(|program| self.tables.get(&program)) {
+            None => vec![PortSetId::ALL; self.senders.len()],
+            Some(table) => {
+                let default = |from: &Role| if from.pod { table.pod } else { table.any };
+                let mut column: Vec<PortSetId> = self.senders.iter().map(default).collect();
+                for (class, id) in &table.own {
+                    for sender in self.senders_of_class.get(*class as usize).into_iter().flatten() {
+                        column[*sender as usize] = *id;
+                    }
+                }
+                column
+            }
+        };
+        // Senders are many and their programs few: each is asked about this receiver once.
+        let mut asked: FxHashMap<ProgramId, PortSetId> = FxHashMap::default();
+        for (from, cell) in self.senders.iter().zip(&mut column) {
+            let Some(program) = from.program.filter(|_| *cell != PortSetId::NONE) else { continue };
+            let egress = *asked.entry(program).or_insert_with(|| {
+                let table = self.tables.get(&program);
+                table.map_or(PortSetId::ALL, |table| table.get(to.class, to.pod))
+            });
+            *cell = self.sets.intersection(egress, *cell);
+        }
+        column
     }
 }
 
