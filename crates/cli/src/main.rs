@@ -1,10 +1,8 @@
 //! The podgate command.
 
 mod commands;
-#[allow(dead_code, reason = "the commands that read manifests are being built on it")]
 mod input;
 mod outcome;
-#[allow(dead_code, reason = "the commands that answer as data are being built on it")]
 mod output;
 mod plugin;
 mod progress;
