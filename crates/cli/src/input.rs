@@ -270,3 +270,44 @@ fn say_what_was_read(loaded: &Loaded) {
         count(loaded.objects.len() + loaded.ignored.values().sum::<usize>(), "object")
     ));
 }
+
+#[cfg(test)]
+mod tests {
+    use podgate_api::load_text;
+
+    use super::*;
+
+    #[test]
+    fn a_workload_that_is_written_anew_replaces_its_pods() {
+        let pod = |name: &str, owner: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: shop\n  ownerReferences: [{{apiVersion: apps/v1, kind: StatefulSet, name: {owner}, uid: u, controller: true}}]\n---\n"
+            )
+        };
+        let below = load_text("dev:pods", &(pod("web-0", "web") + &pod("db-0", "db")));
+        assert_eq!(below.objects.len(), 2, "{:?}", below.diagnostics);
+        let above = load_text(
+            "new.yaml",
+            "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web, namespace: shop}\nspec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}}}\n",
+        );
+        let both = on_top(below, above);
+        let keys: Vec<String> = both.objects.iter().map(|object| object.key().to_string()).collect();
+        assert_eq!(keys, ["Pod shop/db-0", "StatefulSet shop/web"]);
+        assert_eq!(both.documents, 3);
+    }
+
+    #[test]
+    fn pod_networks_replace_the_default_of_their_family_only() {
+        let networks = |given: &[&str]| {
+            let pod_network = given.iter().map(|text| text.parse().unwrap()).collect();
+            let arguments = ManifestArguments { pod_network, ..ManifestArguments::default() };
+            arguments
+                .world_options(false)
+                .map(|options| options.pod_networks.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(networks(&["10.42.0.0/16"]).unwrap(), ["10.42.0.0/16", "fd00:10:244::/48"]);
+        assert_eq!(networks(&["fd00::/64"]).unwrap(), ["10.244.0.0/16", "fd00::/64"]);
+        let twice = networks(&["10.1.0.0/16", "10.2.0.0/16"]).expect_err("two of one family");
+        assert!(twice.message.contains("one network for IPv4"), "{}", twice.message);
+    }
+}
