@@ -59,6 +59,12 @@ pub struct Relation {
     receivers: Vec<Role>,
     /// Places in `senders` by number of the class.
     senders_of_class: Vec<Vec<u32>>,
+    /// What the senders' programs allow by default, to any address and to any pod's.
+    egress_defaults: Vec<(PortSetId, PortSetId)>,
+    /// What they allow otherwise, by number of the class: place in `egress_defaults`, and ports.
+    egress_of_class: Vec<Vec<(u32, PortSetId)>>,
+    /// For each of `senders`, the place of its program in `egress_defaults`.
+    egress_of_sender: Vec<Option<u32>>,
     /// What programs allow, by place of the class in `classes`.
     tables: FxHashMap<ProgramId, Table>,
     /// Numbers of the classes in use.
@@ -130,18 +136,15 @@ impl Relation {
             senders: Vec::new(),
             receivers: Vec::new(),
             senders_of_class: Vec::new(),
+            egress_defaults: Vec::new(),
+            egress_of_class: Vec::new(),
+            egress_of_sender: Vec::new(),
             tables: FxHashMap::default(),
             classes: FxHashMap::default(),
         };
         relation.assign_roles(world);
-        for (place, sender) in relation.senders.iter().enumerate() {
-            let class = sender.class as usize;
-            if relation.senders_of_class.len() <= class {
-                relation.senders_of_class.resize(class + 1, Vec::new());
-            }
-            relation.senders_of_class[class].push(place as u32);
-        }
         relation.fill_tables(world);
+        relation.index();
         relation
     }
 
@@ -199,6 +202,25 @@ impl Relation {
             }
             table.own.sort_unstable();
             self.tables.insert(id, table);
+        }
+    }
+
+    /// Turns the tables round, so that a column is read off without a search for each of its cells.
+    fn index(&mut self) {
+        let mut places: FxHashMap<ProgramId, u32> = FxHashMap::default();
+        for (place, sender) in self.senders.iter().enumerate() {
+            at(&mut self.senders_of_class, sender.class).push(place as u32);
+            let table = sender.program.and_then(|program| Some((program, self.tables.get(&program)?)));
+            self.egress_of_sender.push(table.map(|(program, table)| {
+                *places.entry(program).or_insert_with(|| {
+                    let number = self.egress_defaults.len() as u32;
+                    self.egress_defaults.push((table.any, table.pod));
+                    for (class, id) in &table.own {
+                        at(&mut self.egress_of_class, *class).push((number, *id));
+                    }
+                    number
+                })
+            }));
         }
     }
 
@@ -274,18 +296,27 @@ impl Relation {
                 column
             }
         };
-        // Senders are many and their programs few: each is asked about this receiver once.
-        let mut asked: FxHashMap<ProgramId, PortSetId> = FxHashMap::default();
-        for (from, cell) in self.senders.iter().zip(&mut column) {
-            let Some(program) = from.program.filter(|_| *cell != PortSetId::NONE) else { continue };
-            let egress = *asked.entry(program).or_insert_with(|| {
-                let table = self.tables.get(&program);
-                table.map_or(PortSetId::ALL, |table| table.get(to.class, to.pod))
-            });
+        let default = |table: &(PortSetId, PortSetId)| if to.pod { table.1 } else { table.0 };
+        let mut egress: Vec<PortSetId> = self.egress_defaults.iter().map(default).collect();
+        for (program, id) in self.egress_of_class.get(to.class as usize).into_iter().flatten() {
+            egress[*program as usize] = *id;
+        }
+        for (program, cell) in self.egress_of_sender.iter().zip(&mut column) {
+            let Some(program) = program.filter(|_| *cell != PortSetId::NONE) else { continue };
+            let egress = egress[program as usize];
             *cell = self.sets.intersection(egress, *cell);
         }
         column
     }
+}
+
+/// The list of a class.
+fn at<T>(lists: &mut Vec<Vec<T>>, class: u32) -> &mut Vec<T> {
+    let place = class as usize;
+    if lists.len() <= place {
+        lists.resize_with(place + 1, Vec::new);
+    }
+    &mut lists[place]
 }
 
 /// Every address of a family.
