@@ -236,6 +236,10 @@ impl Graph {
                 let others = "each other".to_owned();
                 return Some((Place::Namespace(from), Badge { inward: false, others, ports: String::new() }));
             }
+            (Place::Node(from), Place::Node(to)) if from == to => {
+                let others = "each other".to_owned();
+                return Some((Place::Node(from), Badge { inward: false, others, ports: String::new() }));
+            }
             _ => return None,
         };
         let is_member = self.nodes[node].namespace == Some(namespace);
