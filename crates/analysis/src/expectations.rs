@@ -49,6 +49,9 @@ pub struct CaseReport {
     /// Connections that are not as expected, what is alike together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Group>,
+    /// How many more groups of connections there are.
+    #[serde(skip_serializing_if = "crate::why::is_zero")]
+    pub more_connections: usize,
     /// Why, for the first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explained>,
@@ -162,6 +165,7 @@ impl World {
             pairs: 0,
             wrong: 0,
             connections: Vec::new(),
+            more_connections: 0,
             explanations: Vec::new(),
             error: None,
             notes: Vec::new(),
@@ -223,8 +227,7 @@ impl World {
             Expect::Allowed => Short::Yes,
             Expect::Denied => Short::No,
         };
-        report.connections =
-            self.groups(&judged, true).into_iter().filter(|group| group.answer != right).collect();
+        (report.connections, report.more_connections) = self.groups(&judged, true, |answer| answer != right);
     }
 }
 

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod rules;
 
 use podgate_policy::{PortKey, Verdict};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 pub use chain::{Explained, NearMiss, PolicyStep, RuleStep, SideAnswer};
@@ -49,6 +50,9 @@ pub struct Answer {
     pub service_ports: Vec<ServicePortAnswer>,
     /// The connections in question, what is alike together.
     pub connections: Vec<Group>,
+    /// How many more groups of connections there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_connections: usize,
     /// Why: for one connection of those that are denied, and for one of those that are allowed.
     pub explanations: Vec<Explained>,
     /// What a reader should know about the ends.
@@ -118,8 +122,14 @@ pub struct Group {
     pub family: Option<&'static str>,
     /// Sources.
     pub from: Vec<String>,
+    /// How many more sources there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_from: usize,
     /// Destinations.
     pub to: Vec<String>,
+    /// How many more destinations there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_to: usize,
     /// The answer.
     pub answer: Short,
     /// Ports of those in question that are allowed, as the pods have them: `TCP 8080`, `all`, `none`.
@@ -127,6 +137,15 @@ pub struct Group {
     /// Ports of those in question that are denied; `none` when all are allowed.
     pub denied: String,
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(crate) fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Groups that an answer tells one by one, and names of each: `reach` is the answer to larger questions.
+const MOST_GROUPS: usize = 100;
+const MOST_NAMES: usize = 50;
 
 /// `IPv4` or `IPv6`.
 pub fn family_name(family: Family) -> &'static str {
@@ -176,6 +195,7 @@ impl World {
         }
         let short = judged.iter().flat_map(|one| one.cells().map(|cell| short(one, cell, exact)));
         let answer = short.reduce(Short::and).expect("what is empty was left out");
+        let (connections, more_connections) = self.groups(&judged, exact, |_| true);
         let explanations = self.explanations(&judged, to, ports, exact);
         let mut notes: Vec<String> = Vec::new();
         for note in from.notes.iter().chain(&to.notes).chain(&ports.notes) {
@@ -189,7 +209,8 @@ impl World {
             to: to.title.clone(),
             port: None,
             service_ports: ports.translations.iter().map(ServicePortAnswer::from).collect(),
-            connections: self.groups(&judged, exact),
+            connections,
+            more_connections,
             explanations,
             notes,
         })
@@ -204,36 +225,43 @@ impl World {
         families
     }
 
-    pub(crate) fn groups(&self, judged: &[Judged], exact: bool) -> Vec<Group> {
-        let mut by_family: Vec<(Family, Vec<Group>)> =
-            judged.iter().map(|one| (one.family, self.groups_of(one, exact))).collect();
+    /// What is alike together, as far as it is `wanted`; and how many more groups there are.
+    pub(crate) fn groups(
+        &self,
+        judged: &[Judged],
+        exact: bool,
+        wanted: impl Fn(Short) -> bool,
+    ) -> (Vec<Group>, usize) {
+        let mut by_family: Vec<(Family, (Vec<Group>, usize))> =
+            judged.iter().map(|one| (one.family, self.groups_of(one, exact, &wanted))).collect();
         let first = by_family[0].1.clone();
         if by_family.iter().all(|(_, groups)| *groups == first) {
             return first;
         }
-        for (family, groups) in &mut by_family {
+        let (mut all, mut more) = (Vec::new(), 0);
+        for (family, (groups, left_out)) in &mut by_family {
             groups.iter_mut().for_each(|group| group.family = Some(family_name(*family)));
+            all.append(groups);
+            more += *left_out;
         }
-        by_family.into_iter().flat_map(|(_, groups)| groups).collect()
+        (all, more)
     }
 
-    fn groups_of(&self, judged: &Judged, exact: bool) -> Vec<Group> {
+    fn groups_of(&self, judged: &Judged, exact: bool, wanted: impl Fn(Short) -> bool) -> (Vec<Group>, usize) {
         // Destinations that the same sources reach on the same ports stand together, and so do those sources.
-        struct Column<'a> {
-            allowed: &'a [Option<PortSetId>],
-            asked: PortSetId,
-            places: Vec<usize>,
-        }
-        let mut columns: Vec<Column> = Vec::new();
+        type Column<'a> = (&'a [Option<PortSetId>], PortSetId);
+        let mut known: FxHashMap<Column, usize> = FxHashMap::default();
+        let mut columns: Vec<(Column, Vec<usize>)> = Vec::new();
         for (to, allowed) in judged.allowed.iter().enumerate() {
-            let asked = judged.to[to].asked;
-            match columns.iter_mut().find(|known| known.allowed == allowed && known.asked == asked) {
-                Some(known) => known.places.push(to),
-                None => columns.push(Column { allowed, asked, places: vec![to] }),
-            }
+            let column = (&allowed[..], judged.to[to].asked);
+            let at = *known.entry(column).or_insert_with(|| {
+                columns.push((column, Vec::new()));
+                columns.len() - 1
+            });
+            columns[at].1.push(to);
         }
-        let mut groups = Vec::new();
-        for Column { allowed: column, asked, places } in columns {
+        let (mut groups, mut more) = (Vec::new(), 0);
+        for ((column, asked), places) in columns {
             let mut rows: Vec<(PortSetId, Vec<usize>)> = Vec::new();
             for (from, allowed) in column.iter().enumerate() {
                 let Some(allowed) = *allowed else { continue };
@@ -242,24 +270,36 @@ impl World {
                     None => rows.push((allowed, vec![from])),
                 }
             }
-            let to = self.names(places.iter().map(|at| &judged.to[*at]));
             for (allowed, sources) in rows {
                 let (allowed_set, asked_set) = (judged.sets.get(allowed), judged.sets.get(asked));
+                let answer = short_of(allowed_set, asked_set, exact);
+                if !wanted(answer) {
+                    continue;
+                }
+                if groups.len() == MOST_GROUPS {
+                    more += 1;
+                    continue;
+                }
+                let (from, more_from) = self.names(sources.iter().map(|at| &judged.from[*at]));
+                let (to, more_to) = self.names(places.iter().map(|at| &judged.to[*at]));
                 groups.push(Group {
                     family: None,
-                    from: self.names(sources.iter().map(|at| &judged.from[*at])),
-                    to: to.clone(),
-                    answer: short_of(allowed_set, asked_set, exact),
+                    from,
+                    more_from,
+                    to,
+                    more_to,
+                    answer,
                     allowed: ports_text(allowed_set),
                     denied: ports_text(&asked_set.difference(allowed_set)),
                 });
             }
         }
-        groups
+        (groups, more)
     }
 
     /// What people call the units of some roles: workloads where they are whole, otherwise pods; addresses last.
-    fn names<'a>(&self, roles: impl Iterator<Item = &'a Role>) -> Vec<String> {
+    /// The first of them, and how many more there are.
+    fn names<'a>(&self, roles: impl Iterator<Item = &'a Role>) -> (Vec<String>, usize) {
         let units: Vec<&Unit> = roles.flat_map(|role| &role.units).collect();
         let mut pods: Vec<crate::world::PodId> = Vec::new();
         let mut outside: Vec<IpSet> = Vec::new();
@@ -284,7 +324,9 @@ impl World {
             }
         }
         names.extend(outside.iter().map(address_name));
-        names
+        let more = names.len().saturating_sub(MOST_NAMES);
+        names.truncate(MOST_NAMES);
+        (names, more)
     }
 
     fn explanations(&self, judged: &[Judged], to: &Resolved, ports: &Ports, exact: bool) -> Vec<Explained> {

@@ -6,7 +6,7 @@ use podgate_policy::{Connection, Direction, Explanation, PolicyTrace, PortKey, R
 use super::chain::list_name;
 use super::change::place;
 use super::judge::{Unit, UnitKind};
-use super::rules::{Written, subject_slip};
+use super::rules::{Written, is_about, subject_slip};
 use crate::ends::{PortSpec, Ports, Resolved};
 use crate::world::{Family, PodId, World};
 
@@ -24,7 +24,7 @@ impl World {
         let mut hints = Vec::new();
         let key = PortKey::new(connection.protocol, connection.port);
         if explanation.decision.verdict == Verdict::Denied {
-            self.almost_selected(explanation, from, to, &mut hints);
+            self.almost_selected(explanation, from, to, key, &mut hints);
             self.service_ports_in_rules(explanation, to, key, &mut hints);
             self.isolation_by_default(explanation, &mut hints);
             self.other_nodes(explanation, from, to, &mut hints);
@@ -37,26 +37,36 @@ impl World {
     }
 
     /// Policies with rules that miss the pod by a slip in their own selector.
-    fn almost_selected(&self, explanation: &Explanation, from: &Unit, to: &Unit, hints: &mut Vec<String>) {
+    fn almost_selected(
+        &self,
+        explanation: &Explanation,
+        from: &Unit,
+        to: &Unit,
+        key: PortKey,
+        hints: &mut Vec<String>,
+    ) {
+        let (source, target) = (self.other(from), self.other(to));
         let sides = [
-            (Direction::Egress, from, &explanation.decision.egress),
-            (Direction::Ingress, to, &explanation.decision.ingress),
+            (Direction::Egress, from, &target, &explanation.decision.egress),
+            (Direction::Ingress, to, &source, &explanation.decision.ingress),
         ];
-        for (direction, unit, side) in sides {
+        for (direction, unit, other, side) in sides {
             let (Reason::Isolated(_), UnitKind::Pods(_, pods)) = (&side.reason, &unit.kind) else { continue };
             let (pod, name) = (self.pod_object(pods[0]), self.pod_name(pods[0]));
             let mut found: Vec<String> = Vec::new();
             for policy in self.cluster.policies() {
-                if policy.meta.namespace != pod.meta.namespace || rules_of(policy, direction).is_empty() {
+                let own = &policy.meta.namespace;
+                let mut rules = rules_of(policy, direction).iter();
+                if *own != pod.meta.namespace || !rules.any(|rule| is_about(own, rule, other, key, &target)) {
                     continue;
                 }
                 if let Some(slip) = subject_slip(&policy.pod_selector, pod, &name) {
                     found.push(format!(
-                        "{}/{} ({}) has {} rules, and almost selects {name}: {slip}",
+                        "an {} rule of {}/{} ({}) is about this, but the policy only almost selects {name}: {slip}",
+                        list_name(direction),
                         policy.meta.namespace,
                         policy.meta.name,
-                        place(&policy.meta.source),
-                        list_name(direction)
+                        place(&policy.meta.source)
                     ));
                 }
             }

@@ -214,6 +214,32 @@ fn cluster_peer_miss(peer: &ClusterPeer, other: &Other) -> Miss {
     Miss { distance: 6, text }
 }
 
+/// Whether a rule is about a connection, as it is written: what a hint needs to know of a policy that the engine
+/// did not ask. Verdicts are the engine's.
+pub fn is_about(own: &str, rule: &Rule, other: &Other, key: PortKey, destination: &Other) -> bool {
+    let peer = rule.peers.as_ref().is_none_or(|peers| {
+        peers.iter().any(|peer| match peer {
+            Peer::Pods(_) => network_peer_miss(own, peer, other).text.is_empty(),
+            Peer::IpBlock(block) => {
+                block.cidr.contains(&other.ip) && !block.except.iter().any(|hole| hole.contains(&other.ip))
+            }
+        })
+    });
+    let port = rule.ports.as_ref().is_none_or(|ports| {
+        ports.iter().filter(|port| port.protocol.number() == key.protocol()).any(|port| match &port.port {
+            PortMatch::All => true,
+            PortMatch::Range(first, last) => (*first..=*last).contains(&key.port()),
+            PortMatch::Named(name) => destination.pod.is_some_and(|pod| {
+                let mut ports = pod.ports.iter();
+                ports.any(|known| {
+                    known.name == *name && known.port == key.port() && known.protocol == port.protocol
+                })
+            }),
+        })
+    });
+    peer && port
+}
+
 /// Why a selector for subjects misses a pod by one slip; `None`: it selects it, or means others.
 pub fn subject_slip(selector: &LabelSelector, pod: &Pod, title: &str) -> Option<String> {
     let (mut distance, mut reasons) = (0, Vec::new());
@@ -285,8 +311,7 @@ fn labels_miss(
         if requirement.matches(value) {
             continue;
         }
-        let slip = value
-            .is_some_and(|value| !nearest(value, requirement.values.iter().map(String::as_str)).is_empty());
+        let slip = value.is_some_and(|value| is_slip(value, &requirement.values));
         *distance += if slip { 1 } else { 2 };
         let has = match value {
             Some(value) => format!("has {}={value}", requirement.key),
@@ -302,6 +327,13 @@ fn labels_miss(
             _ => format!("it wants {what} with {}, and {name} {has}", one(requirement)),
         });
     }
+}
+
+/// Whether a value was probably meant to be one of others. `app-1` and `app-2` are two names, no slip.
+fn is_slip(value: &str, meant: &[String]) -> bool {
+    let letters = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    let near = nearest(value, meant.iter().map(String::as_str));
+    near.iter().any(|near| letters(near) != letters(value))
 }
 
 fn one(requirement: &Requirement) -> String {

@@ -175,7 +175,7 @@ fn a_policy_that_almost_selects_is_a_hint() {
     assert_eq!(
         answer.explanations[0].hints,
         [
-            "shop/apis (shop.yaml:49) has ingress rules, and almost selects shop/api-0: it wants pods with app=apis, and shop/api-0 has app=api"
+            "an ingress rule of shop/apis (shop.yaml:49) is about this, but the policy only almost selects shop/api-0: it wants pods with app=apis, and shop/api-0 has app=api"
         ]
     );
 }

@@ -7,13 +7,11 @@ use podgate_analysis::why::Group;
 use podgate_api::Expect;
 
 use super::sarif::{self, SarifResult, SarifRule};
-use super::why::explanation;
+use super::why::{explanation, names};
 use crate::style::{BAD, BOLD, FAINT, GOOD, WARN};
 
 /// Groups of connections that are named for a failure.
 const MOST_GROUPS: usize = 5;
-/// Names of one list that are printed; more are counted.
-const MOST_NAMES: usize = 4;
 
 /// For people: a line for each case, failures with their reason.
 pub fn text(report: &TestReport) -> String {
@@ -46,9 +44,9 @@ fn failure(out: &mut String, case: &CaseReport) {
     for group in case.connections.iter().take(MOST_GROUPS) {
         let _ = writeln!(out, "        {}", connections(case.expect, group));
     }
-    if case.connections.len() > MOST_GROUPS {
-        let _ =
-            writeln!(out, "        {WARN}and {} more groups{WARN:#}", case.connections.len() - MOST_GROUPS);
+    let more = case.more_connections + case.connections.len().saturating_sub(MOST_GROUPS);
+    if more > 0 {
+        let _ = writeln!(out, "        {WARN}and {more} more groups{WARN:#}");
     }
     for explained in &case.explanations {
         let mut chain = String::new();
@@ -93,14 +91,7 @@ fn connections(expect: Expect, group: &Group) -> String {
         Expect::Denied => &group.allowed,
     };
     let family = group.family.map(|family| format!(" ({family})")).unwrap_or_default();
-    format!("{} -> {}: {ports}{family}", names(&group.from), names(&group.to))
-}
-
-fn names(names: &[String]) -> String {
-    match names.len() {
-        0..=MOST_NAMES => names.join(", "),
-        many => format!("{} and {} more", names[..MOST_NAMES - 1].join(", "), many - MOST_NAMES + 1),
-    }
+    format!("{} -> {}: {ports}{family}", names(&group.from, group.more_from), names(&group.to, group.more_to))
 }
 
 /// Everything about a failure, without colours.

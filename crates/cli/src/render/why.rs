@@ -21,7 +21,7 @@ const MOST_RULES: usize = 4;
 pub fn text(answer: &Answer) -> String {
     let mut out = headline(answer);
     if answer.connections.len() > 1 || answer.answer == Short::Partly {
-        groups(&mut out, &answer.connections);
+        groups(&mut out, &answer.connections, answer.more_connections);
     }
     for note in &answer.notes {
         let _ = writeln!(out, "{WARN}note:{WARN:#} {note}");
@@ -81,7 +81,7 @@ fn headline(answer: &Answer) -> String {
     line
 }
 
-fn groups(out: &mut String, groups: &[Group]) {
+fn groups(out: &mut String, groups: &[Group], more: usize) {
     let row = |group: &Group| {
         let family = group.family.map(|family| format!("{family}  ")).unwrap_or_default();
         let ports = match group.answer {
@@ -89,7 +89,10 @@ fn groups(out: &mut String, groups: &[Group]) {
             Short::Yes => group.allowed.clone(),
             Short::Partly => format!("{}, not {}", group.allowed, group.denied),
         };
-        (format!("{family}{} -> {}", names(&group.from), names(&group.to)), ports)
+        (
+            format!("{family}{} -> {}", names(&group.from, group.more_from), names(&group.to, group.more_to)),
+            ports,
+        )
     };
     let rows: Vec<(String, String)> = groups.iter().take(MOST_GROUPS).map(row).collect();
     let width = rows.iter().map(|(ends, _)| ends.chars().count()).max().unwrap_or(0).min(90);
@@ -97,19 +100,17 @@ fn groups(out: &mut String, groups: &[Group]) {
         let style = short_style(group.answer);
         let _ = writeln!(out, "  {style}{:7}{style:#} {ends:width$}  {ports}", group.answer.as_str());
     }
-    if groups.len() > MOST_GROUPS {
-        let _ = writeln!(
-            out,
-            "  {FAINT}and {} more groups: -o json has all{FAINT:#}",
-            groups.len() - MOST_GROUPS
-        );
+    let more = more + groups.len().saturating_sub(MOST_GROUPS);
+    if more > 0 {
+        let _ = writeln!(out, "  {FAINT}and {more} more groups: `podgate reach` tells all{FAINT:#}");
     }
 }
 
-fn names(names: &[String]) -> String {
-    match names.len() {
-        0..=MOST_NAMES => names.join(", "),
-        many => format!("{} and {} more", names[..MOST_NAMES - 1].join(", "), many - MOST_NAMES + 1),
+/// The first names, and how many more there are beside `more` that the answer leaves out.
+pub fn names(names: &[String], more: usize) -> String {
+    match names.len() + more {
+        all if all <= MOST_NAMES => names.join(", "),
+        all => format!("{} and {} more", names[..MOST_NAMES - 1].join(", "), all - MOST_NAMES + 1),
     }
 }
 

@@ -219,6 +219,7 @@ fn result(mut case: CaseReport, at: &[usize], measured: &ProbeReport) -> CaseRep
         return case;
     }
     case.connections.clear();
+    case.more_connections = 0;
     case.pairs = at.len();
     case.wrong = 0;
     if at.is_empty() {
@@ -260,7 +261,9 @@ fn result(mut case: CaseReport, at: &[usize], measured: &ProbeReport) -> CaseRep
         .map(|((to, port), from)| Group {
             family: None,
             from: from.into_iter().collect(),
+            more_from: 0,
             to: vec![to],
+            more_to: 0,
             answer,
             allowed: if denied { "none".to_owned() } else { port.clone() },
             denied: if denied { port } else { "none".to_owned() },
