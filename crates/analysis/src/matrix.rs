@@ -71,11 +71,7 @@ impl Matrix {
         let mut columns: Vec<Vec<CellId>> = Vec::with_capacity(destinations.len());
         for to in &destinations {
             let receiver = joint.receiver_of(*to);
-            if !of_receiver.contains_key(&receiver) {
-                let column = joint.column(receiver);
-                of_receiver.insert(receiver, column);
-            }
-            let column = &of_receiver[&receiver];
+            let column = &*of_receiver.entry(receiver).or_insert_with(|| joint.column(receiver));
             let mut cells: Vec<CellId> = sources.iter().map(|from| column[joint.sender_of(*from)]).collect();
             if let Some(limit) = &question.ports {
                 let ports = limit.at(joint.end(*to));

@@ -113,8 +113,7 @@ impl Relation {
                 });
             }
         }
-        let mut outside =
-            by_longest_prefix(family, world.cluster.prefixes().map(|(net, class)| (net, class)));
+        let mut outside = by_longest_prefix(family, world.cluster.prefixes());
         outside.sort_by(|a, b| a.1.cmp(&b.1));
         for (class, set) in outside {
             parties.push(Party {

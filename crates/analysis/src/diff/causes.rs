@@ -171,7 +171,7 @@ impl<'a> Finder<'a> {
     ) -> Vec<Cause> {
         let mut causes: BTreeSet<Cause> = BTreeSet::new();
         let families = family.map_or(vec![Family::V4, Family::V6], |family| vec![family]);
-        let ports: Vec<u32> = [opened, closed].into_iter().flat_map(|set| samples(set)).collect();
+        let ports: Vec<u32> = [opened, closed].into_iter().flat_map(samples).collect();
         for from in change.from.iter().take(MOST_SAMPLES) {
             for to in change.to.iter().take(MOST_SAMPLES) {
                 for family in &families {

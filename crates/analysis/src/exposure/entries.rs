@@ -116,7 +116,7 @@ impl Finder<'_> {
             let clients = self.clients(variant, &ports, &sources);
             let is_whole = self.namer.addresses(&clients) == self.namer.addresses(&self.in_use(&sources));
             let hides = service.external_traffic_policy == ExternalTrafficPolicy::Cluster;
-            let by_nodes = (hides && !is_whole).then(|| self.from_nodes(variant, &ports)).flatten();
+            let by_nodes = (hides && !is_whole).then(|| self.lets_nodes_in(variant, &ports)).flatten();
             let mut notes = Vec::new();
             if hides && !is_whole {
                 notes.push(
@@ -196,7 +196,7 @@ impl Finder<'_> {
     }
 
     /// Whether policy lets in what comes from nodes' addresses; `None` where no node is known.
-    fn from_nodes(&self, variant: VariantId, ports: &PortSet) -> Option<bool> {
+    fn lets_nodes_in(&self, variant: VariantId, ports: &PortSet) -> Option<bool> {
         let mut addresses = self.world.nodes.iter().flat_map(|node| &node.addresses).peekable();
         addresses.peek()?;
         Some(addresses.any(|address| {
