@@ -23,10 +23,10 @@ impl Lines {
 
     /// A line by its number from 1.
     pub fn line(&self, number: u32) -> Option<&str> {
-        self.from(number)?.lines().next()
+        self.rest(number)?.lines().next()
     }
 
-    fn from(&self, number: u32) -> Option<&str> {
+    fn rest(&self, number: u32) -> Option<&str> {
         Some(&self.text[*self.starts.get((number as usize).checked_sub(1)?)?..])
     }
 }
@@ -34,7 +34,7 @@ impl Lines {
 /// The lines of the document from a place on, with their numbers from 1.
 fn lines<'t>(text: &'t Lines, from: &Source) -> impl Iterator<Item = (u32, &'t str)> {
     let first = from.line.max(1);
-    let rest = text.from(first).unwrap_or_default();
+    let rest = text.rest(first).unwrap_or_default();
     (first..).zip(rest.lines()).take_while(move |(number, line)| *number == first || !line.starts_with("---"))
 }
 

@@ -32,7 +32,6 @@ fn run(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call: where in the policy")]
 fn look(
     context: &Context<'_>,
     findings: &mut Findings<'_>,
@@ -51,21 +50,11 @@ fn look(
         Direction::Egress => (decision.egress, decision.ingress),
         Direction::Ingress => (decision.ingress, decision.egress),
     };
-    let all = |pods: &[PodId]| {
-        text::workloads(
-            context.world,
-            pods.iter().flat_map(|pod| context.world.variant(context.variant_of(*pod)).pods.iter().copied()),
-        )
-    };
-    let peers: Vec<String> = all(&context
-        .peer_pods(peer, policy.namespace())
-        .iter()
-        .copied()
-        .filter(|p| !context.is_host(*p))
-        .collect::<Vec<_>>());
-    let (towards, kind, verb) = match direction {
-        Direction::Egress => ("to", "ingress", "let"),
-        Direction::Ingress => ("from", "egress", "let"),
+    let named = context.peer_pods(peer, policy.namespace());
+    let peers = text::workloads(context.world, named.iter().copied().filter(|pod| !context.is_host(*pod)));
+    let (towards, kind) = match direction {
+        Direction::Egress => ("to", "ingress"),
+        Direction::Ingress => ("from", "egress"),
     };
     let place = format!("{} {}[{at}]", policy.name(), word(direction));
     let reason = if far.verdict == Verdict::Denied { &far.reason } else { &own.reason };
@@ -76,13 +65,15 @@ fn look(
         }
         other => format!("denied by {other}"),
     };
-    let whose = if far.verdict == Verdict::Denied { kind } else { word(direction) };
-    let message = format!(
-        "{place} allows connections {towards} {}, but {} {whose} does not {verb} them through: {closed}",
-        text::list(&peers),
-        text::verb(peers.len(), "its", "their")
-            .replace("its", if far.verdict == Verdict::Denied { "its" } else { "the subjects'" }),
-    );
+    let names = text::list(&peers);
+    let message = if far.verdict == Verdict::Denied {
+        let whose = text::verb(peers.len(), "its", "their");
+        format!(
+            "{place} allows connections {towards} {names}, but {whose} {kind} does not let them through: {closed}"
+        )
+    } else {
+        format!("{place} allows connections {towards} {names} in vain: {closed}")
+    };
     let finding = findings.report(&peer.source, policy.object_ref(), message);
     if far.verdict == Verdict::Denied {
         finding.fix(
