@@ -239,3 +239,22 @@ fn completions_and_manual_pages_know_the_commands() {
     folder.write("file", "");
     refused(&run(&folder.0, &["man", "--dir", "file"]), "write manual pages into file:");
 }
+
+#[test]
+fn suggestions_are_the_same_in_yaml_and_json() {
+    let folder = Folder::new("forms");
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop/app");
+    let shop = shop.to_str().unwrap();
+    let reached: Vec<String> = ["yaml", "json"]
+        .map(|form| {
+            let output = run(&folder.0, &["suggest", shop, "--output", form]);
+            assert_eq!(output.status.code(), Some(0));
+            let name = format!("suggested.{form}");
+            folder.write(&name, &String::from_utf8(output.stdout).unwrap());
+            let output = run(&folder.0, &["reach", shop, &name]);
+            answered(&output, "10 policies");
+            String::from_utf8(output.stdout).unwrap()
+        })
+        .into();
+    assert_eq!(reached[0], reached[1]);
+}
