@@ -5,6 +5,7 @@
 
 mod entries;
 
+use podgate_api::LabelSelector;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
@@ -93,7 +94,7 @@ impl Exposure {
     /// What is open in a world with hypotheses.
     pub fn new(world: &World) -> Exposure {
         let mut joint = Joint::new(world);
-        let guesses: Vec<(VariantId, &Hypothesis)> = hypotheses(world);
+        let guesses = Guess::all(world);
         let columns = Columns::new(&mut joint);
         let namer = Namer::new(world);
         let mut workloads = Vec::new();
@@ -113,8 +114,8 @@ impl Exposure {
                 workload: world.variant_title(id),
                 source: place(&workload.source),
                 host_network: workload.host_network,
-                ingress: openness(world, &joint, &namer, &guesses, ingress, &inward),
-                egress: openness(world, &joint, &namer, &guesses, egress, &outward),
+                ingress: openness(&joint, &namer, &guesses, ingress, &inward),
+                egress: openness(&joint, &namer, &guesses, egress, &outward),
                 metadata: NamedPorts(metadata(&joint, &outward)),
             });
         }
@@ -152,43 +153,60 @@ impl Columns {
     }
 }
 
+/// Pods that don't exist yet, with what is the same for all workloads.
+struct Guess<'a> {
+    variant: VariantId,
+    hypothesis: &'a Hypothesis,
+    /// Some pod of the input is one of them.
+    exists: bool,
+    /// Hypotheses that hold these pods too.
+    wider: Vec<VariantId>,
+}
+
+impl Guess<'_> {
+    fn all(world: &World) -> Vec<Guess<'_>> {
+        let found = hypotheses(world);
+        let known: FxHashMap<(&HypothesisNamespaces, Option<&LabelSelector>), VariantId> =
+            found.iter().map(|(id, h)| ((&h.namespaces, h.pods.as_ref()), *id)).collect();
+        let mut guesses = Vec::with_capacity(found.len());
+        for (variant, hypothesis) in &found {
+            let whole = (&hypothesis.namespaces, None);
+            let anywhere = (&HypothesisNamespaces::Any, hypothesis.pods.as_ref());
+            let wider = hypothesis.pods.iter().flat_map(|_| [whole, anywhere]);
+            let wider = wider.filter_map(|key| known.get(&key).copied()).filter(|other| other != variant);
+            let (wider, exists) = (wider.collect(), exists(world, hypothesis));
+            guesses.push(Guess { variant: *variant, hypothesis, exists, wider });
+        }
+        guesses
+    }
+}
+
 /// What is open in one direction; `cell` tells what is open towards another end.
 fn openness(
-    world: &World,
     joint: &Joint,
     namer: &Namer,
-    guesses: &[(VariantId, &Hypothesis)],
+    guesses: &[Guess<'_>],
     protected: bool,
     cell: &dyn Fn(EndId) -> CellId,
 ) -> Openness {
     let ports = |variant: VariantId| joint.any_ports(cell(EndId(variant.0)));
-    let any = guesses.iter().find(|(_, hypothesis)| is_any(hypothesis));
-    let cluster = any.map_or_else(PortSet::none, |(variant, _)| ports(*variant));
+    let any = guesses.iter().find(|guess| is_any(guess.hypothesis));
+    let cluster = any.map_or_else(PortSet::none, |any| ports(any.variant));
     let mut selected = Vec::new();
     let mut known: FxHashMap<CellId, PortSet> = FxHashMap::default();
-    for (variant, hypothesis) in guesses.iter().filter(|(_, hypothesis)| !is_any(hypothesis)) {
-        let found = cell(EndId(variant.0));
-        let mut beyond =
-            known.entry(found).or_insert_with(|| joint.any_ports(found).difference(&cluster)).clone();
-        if beyond.is_empty() {
+    for guess in guesses.iter().filter(|guess| !is_any(guess.hypothesis)) {
+        let found = cell(EndId(guess.variant.0));
+        let of_cell = known.entry(found).or_insert_with(|| joint.any_ports(found).difference(&cluster));
+        if of_cell.is_empty() {
             continue;
         }
         // What all pods of those namespaces may, or such pods of any namespace, isn't said of these again.
-        let wider = guesses.iter().filter(|(_, other)| {
-            (other.namespaces == hypothesis.namespaces && other.pods.is_none() && hypothesis.pods.is_some())
-                || (other.namespaces == HypothesisNamespaces::Any
-                    && other.pods.is_some()
-                    && other.pods == hypothesis.pods
-                    && hypothesis.namespaces != HypothesisNamespaces::Any)
-        });
-        for (wider, _) in wider {
-            beyond = beyond.difference(&ports(*wider));
-        }
+        let beyond = guess.wider.iter().fold(of_cell.clone(), |rest, wider| rest.difference(&ports(*wider)));
         if !beyond.is_empty() {
             selected.push(Selected {
-                pods: in_words(hypothesis),
-                hypothesis: (*hypothesis).clone(),
-                exists: exists(world, hypothesis),
+                pods: in_words(guess.hypothesis),
+                hypothesis: guess.hypothesis.clone(),
+                exists: guess.exists,
                 ports: NamedPorts(beyond),
             });
         }
