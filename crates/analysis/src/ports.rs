@@ -219,8 +219,14 @@ fn write_protocols(set: &PortSet, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         separate(f)?;
         f.write_str(name)?;
         if held != whole {
-            let types: Vec<String> =
-                held.ranges.iter().map(|(lo, _)| PortKey(*lo).port().to_string()).collect();
+            let types: Vec<String> = held
+                .ranges
+                .iter()
+                .map(|(lo, hi)| match (PortKey(*lo).port(), PortKey(*hi).port()) {
+                    (lo, hi) if lo == hi => lo.to_string(),
+                    (lo, hi) => format!("{lo}-{hi}"),
+                })
+                .collect();
             write!(f, " type {}", types.join(","))?;
         }
     }
@@ -316,6 +322,7 @@ mod tests {
         check(&PortSet::port(Protocol::Tcp, 80).complement(), "all but TCP 80");
         check(&PortSet::named_protocols(), "TCP, UDP, SCTP");
         check(&PortSet::range(1, 8, 8), "ICMP type 8");
+        check(&PortSet::range(1, 0, u16::MAX).difference(&PortSet::range(1, 8, 8)), "ICMP type 0-7,9-65535");
     }
 
     #[test]

@@ -370,6 +370,14 @@ fn expand(
         })
         .collect();
     let nodes: Vec<&str> = nodes.iter().take(2).map(|node| node.meta.name.as_str()).collect();
+    let mut last: BTreeMap<(String, String, &str), ApiWorkload> = BTreeMap::new();
+    for workload in workloads {
+        let meta = &workload.meta;
+        last.insert((meta.namespace.clone(), meta.name.clone(), workload.kind.as_str()), workload);
+    }
+    let workloads = last.into_values();
+    let mut names: HashSet<(String, String)> =
+        pods.iter().map(|pod| (pod.meta.namespace.clone(), pod.meta.name.clone())).collect();
     for mut workload in workloads {
         let key =
             (workload.meta.namespace.clone(), workload.meta.name.clone(), workload.kind.as_str().to_owned());
@@ -379,7 +387,16 @@ fn expand(
         }
         // Scaled to zero today is not gone: policy must be right when it comes back.
         workload.replicas = workload.replicas.clamp(1, 2);
-        pods.extend(workload.expand(&nodes));
+        let mut made = workload.expand(&nodes);
+        for (number, pod) in made.iter_mut().enumerate() {
+            // A Deployment and a StatefulSet may have one name; their pods never do.
+            if !names.insert((pod.meta.namespace.clone(), pod.meta.name.clone())) {
+                let kind = workload.kind.as_str().to_lowercase();
+                pod.meta.name = format!("{}-{kind}-{number}", workload.meta.name);
+                names.insert((pod.meta.namespace.clone(), pod.meta.name.clone()));
+            }
+        }
+        pods.extend(made);
     }
 }
 

@@ -81,3 +81,21 @@ fn the_last_of_two_pods_with_one_name_counts() {
     assert_eq!(world.workloads.len(), 1);
     assert_eq!(world.workloads[0].labels["v"], "second");
 }
+
+#[test]
+fn workloads_of_one_name_keep_their_pods() {
+    let workload = |kind: &str, app: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: db}}\nspec:\n  serviceName: db\n  selector: {{matchLabels: {{app: {app}}}}}\n  template:\n    metadata: {{labels: {{app: {app}}}}}\n    spec: {{containers: [{{name: c, image: c}}]}}\n---\n"
+        )
+    };
+    let world =
+        world(&(workload("Deployment", "a") + &workload("StatefulSet", "b")), &WorldOptions::default());
+    let titles: Vec<String> = world.workloads.iter().map(Workload::title).collect();
+    assert_eq!(titles, ["default/db[Deployment]", "default/db[StatefulSet]"]);
+    assert_eq!(world.workloads[1].labels["app"], "b");
+    let twice = workload("Deployment", "a") + &workload("Deployment", "b");
+    let twice = self::world(&twice, &WorldOptions::default());
+    assert_eq!((twice.workloads.len(), twice.pods.len()), (1, 1));
+    assert_eq!(twice.workloads[0].labels["app"], "b");
+}
