@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use podgate_api::{
     ConnectivityTest, Gateway, Ingress, LabelSelector, Labels, Meta, Namespace, Node, Object, Pod, PodPhase,
-    Route, Service, Source, Workload as ApiWorkload,
+    Route, Service, Source, Workload as ApiWorkload, WorkloadKind,
 };
 use podgate_policy::{Cluster, Identity, Settings};
 use rustc_hash::FxHashMap;
@@ -375,7 +375,9 @@ fn expand(
         let meta = &workload.meta;
         last.insert((meta.namespace.clone(), meta.name.clone(), workload.kind.as_str()), workload);
     }
-    let workloads = last.into_values();
+    let mut workloads: Vec<ApiWorkload> = last.into_values().collect();
+    // Only a StatefulSet's pods are known by name before they are there.
+    workloads.sort_by_key(|workload| workload.kind != WorkloadKind::StatefulSet);
     let mut names: HashSet<(String, String)> =
         pods.iter().map(|pod| (pod.meta.namespace.clone(), pod.meta.name.clone())).collect();
     for mut workload in workloads {
@@ -388,14 +390,15 @@ fn expand(
         // Scaled to zero today is not gone: policy must be right when it comes back.
         workload.replicas = workload.replicas.clamp(1, 2);
         let mut made = workload.expand(&nodes);
-        for (number, pod) in made.iter_mut().enumerate() {
+        let key = |pod: &Pod| (pod.meta.namespace.clone(), pod.meta.name.clone());
+        if made.iter().any(|pod| names.contains(&key(pod))) {
             // A Deployment and a StatefulSet may have one name; their pods never do.
-            if !names.insert((pod.meta.namespace.clone(), pod.meta.name.clone())) {
+            for (number, pod) in made.iter_mut().enumerate() {
                 let kind = workload.kind.as_str().to_lowercase();
                 pod.meta.name = format!("{}-{kind}-{number}", workload.meta.name);
-                names.insert((pod.meta.namespace.clone(), pod.meta.name.clone()));
             }
         }
+        names.extend(made.iter().map(key));
         pods.extend(made);
     }
 }
