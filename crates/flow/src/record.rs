@@ -285,7 +285,8 @@ mod tests {
         ] {
             let policy = PolicyRef { kind: kind.into(), namespace: namespace.into(), name: "guard".into() };
             let source = podgate_api::Source { file: "a.yaml".into(), line: 7, column: 3 };
-            let rule = RuleRef { policy, tier, direction: Direction::Egress, index: 2, name: String::new(), source };
+            let rule =
+                RuleRef { policy, tier, direction: Direction::Egress, index: 2, name: String::new(), source };
             let reason = Reason::of(&Decider::Rule(rule));
             assert_eq!(reason.to_string(), text);
             let line = serde_json::to_value(&reason).unwrap();

@@ -182,7 +182,10 @@ fn services_without_pods_say_why() {
 fn selectors_are_as_kubectl_writes_them() {
     is("app=web", "pods with app=web = other/web shop/web-0 shop/web-1");
     is("shop/app=web,tier!=db", "shop/* with app=web, tier!=db = shop/web-0 shop/web-1");
-    is("app in (db, web),!tier", "pods with app in (db, web), !tier = other/web shop/db-deployment-0 shop/db-deployment-1");
+    is(
+        "app in (db, web),!tier",
+        "pods with app in (db, web), !tier = other/web shop/db-deployment-0 shop/db-deployment-1",
+    );
     fails("shop/app=wbe", "no pod in namespace shop has the labels app=wbe; the label app is db, web there");
     fails("shop/zone=a", "no pod in namespace shop has the labels zone=a; no pod there has a label zone");
     let parsed = End::parse("app.kubernetes.io/name=web", Some("shop")).unwrap();

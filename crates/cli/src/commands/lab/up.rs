@@ -113,12 +113,8 @@ fn print(report: &Report, loaded: &Loaded, policies: bool) {
     row("nodes", plan.nodes.len(), &format!("{}{more}", nodes.join(", ")));
     row("pods", plan.pods.len(), &format!("in {}", count(namespaces.len(), "namespace")));
     row("services", plan.services.len(), "");
-    let names: HashSet<_> = loaded
-        .objects
-        .iter()
-        .filter(|object| is_policy(object))
-        .map(|object| object.key())
-        .collect();
+    let names: HashSet<_> =
+        loaded.objects.iter().filter(|object| is_policy(object)).map(|object| object.key()).collect();
     row("policies", names.len(), if policies { "enforced" } else { "not enforced (--no-policies)" });
     let ignored: usize = loaded.ignored.values().sum();
     if ignored > 0 {
