@@ -203,8 +203,8 @@ fn exposed(old: &World, new: &World, matched: &Matched, changes: &[Change]) -> V
         let entries = exposure::entries(world).into_iter().filter(Entry::is_open);
         entries.map(|entry| (key(&entry), entry)).collect()
     };
-    let before = open(old);
-    for (key, entry) in open(new) {
+    let (before, after) = rayon::join(|| open(old), || open(new));
+    for (key, entry) in after {
         if !before.contains_key(&key) {
             let Entry { workload, ports, through, source, .. } = entry;
             found.push(Exposed { workload, ports, through, source });

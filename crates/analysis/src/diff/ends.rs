@@ -102,7 +102,7 @@ pub fn only_in<'a>(world: &'a World, other: &World) -> impl Iterator<Item = &'a 
 impl<'a> Matched<'a> {
     /// Matches the ends of two worlds.
     pub fn new(old: &'a World, new: &'a World) -> Matched<'a> {
-        let (old_joint, new_joint) = (Joint::new(old), Joint::new(new));
+        let (old_joint, new_joint) = rayon::join(|| Joint::new(old), || Joint::new(new));
         let mut ends = pods(old, new);
         ends.extend(outside(&old_joint, &new_joint));
         Matched { old, new, old_joint, new_joint, ends, namers: [Namer::new(old), Namer::new(new)] }

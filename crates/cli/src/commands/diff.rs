@@ -72,8 +72,13 @@ enum Form {
 pub fn run(arguments: &Arguments) -> Outcome {
     let (old, new) = sides(arguments)?;
     let broken = old.has_errors() || new.has_errors();
-    let old = arguments.manifests.world(old, true)?;
-    let new = arguments.manifests.world(new, true)?;
+    // Two clusters, two processors.
+    let (old, new) = std::thread::scope(|scope| {
+        let old = scope.spawn(|| arguments.manifests.world(old, true));
+        let new = arguments.manifests.world(new, true);
+        (old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new)
+    });
+    let (old, new) = (old?, new?);
     let diff = Diff::new(&old, &new);
     let np = || {
         let lines = |world| npguard::lines(world, &Question::default());

@@ -17,14 +17,40 @@ const MOST_RELATED: usize = 3;
 pub fn text(report: &Report, texts: &dyn Fn(&str) -> Option<Arc<str>>) -> String {
     let mut out = String::new();
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii).term_width(200);
+    // Findings of one file come together; finding each line from the file's start would take the square of it.
+    let mut current: Option<(Arc<str>, Option<Lines>)> = None;
     for finding in &report.findings {
-        out.push_str(&one(&renderer, finding, texts(&finding.source.file).as_deref()));
+        let file = &finding.source.file;
+        if current.as_ref().is_none_or(|(name, _)| name != file) {
+            current = Some((file.clone(), texts(file).map(Lines::new)));
+        }
+        let lines = current.as_ref().and_then(|(_, lines)| lines.as_ref());
+        out.push_str(&one(&renderer, finding, lines.and_then(|lines| lines.line(finding.source.line))));
         out.push_str("\n\n");
     }
     out + &format!("{BOLD}{}{BOLD:#}\n", report.summary())
 }
 
-fn one(renderer: &Renderer, finding: &Finding, text: Option<&str>) -> String {
+/// A text whose lines are found by number.
+struct Lines {
+    text: Arc<str>,
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn new(text: Arc<str>) -> Lines {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+
+    /// A line by its 1-based number.
+    fn line(&self, number: u32) -> Option<&str> {
+        let start = *self.starts.get((number as usize).checked_sub(1)?)?;
+        self.text[start..].lines().next()
+    }
+}
+
+fn one(renderer: &Renderer, finding: &Finding, line: Option<&str>) -> String {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -32,7 +58,6 @@ fn one(renderer: &Renderer, finding: &Finding, text: Option<&str>) -> String {
     };
     let title = level.primary_title(finding.message.as_str()).id(finding.check);
     let source = &finding.source;
-    let line = text.zip(source.line.checked_sub(1)).and_then(|(text, at)| text.lines().nth(at as usize));
     let mut first = match line {
         Some(line) => title.element(
             Snippet::source(line)
