@@ -185,34 +185,11 @@ pub(crate) fn nearest<'n>(name: &str, candidates: &[&'n str]) -> Option<&'n str>
     let name = name.to_lowercase();
     candidates
         .iter()
-        .map(|candidate| (distance(&name, &candidate.to_lowercase()), *candidate))
+        .map(|candidate| (strsim::osa_distance(&name, &candidate.to_lowercase()), *candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3))
         .filter(|(distance, _)| *distance < name.len())
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// Edits between two words; swapping neighbours is one edit.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for (j, cell) in rows[0].iter_mut().enumerate() {
-        *cell = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

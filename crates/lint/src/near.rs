@@ -19,7 +19,7 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n s
         if candidate.len().abs_diff(name.len()) > most {
             continue;
         }
-        let found = distance(name, candidate);
+        let found = strsim::osa_distance(&name.to_lowercase(), &candidate.to_lowercase());
         if found <= most
             && best.is_none_or(|best| (found, candidate) < best)
             && !differ_in_number(name, candidate)
@@ -34,30 +34,6 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n s
 fn differ_in_number(a: &str, b: &str) -> bool {
     let without = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     without(a) == without(b)
-}
-
-/// Edits between two words; swapping neighbours is one edit. Case counts as nothing.
-fn distance(a: &str, b: &str) -> usize {
-    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
-    let (a, b) = (lower(a), lower(b));
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for (j, cell) in rows[0].iter_mut().enumerate() {
-        *cell = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
