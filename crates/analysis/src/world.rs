@@ -242,7 +242,7 @@ impl World {
             gateways: last_of_each(rest.gateways, |o| &o.meta),
             routes: rest.routes,
             nodes,
-            namespaces: rest.namespaces,
+            namespaces: last_of_each(rest.namespaces, |o| &o.meta),
             tests: rest.tests,
             families: rest.families,
             invented: rest.invented,

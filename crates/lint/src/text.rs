@@ -46,22 +46,7 @@ pub(crate) fn selector(selector: &LabelSelector) -> String {
     if selector.is_everything() {
         return "{}".to_owned();
     }
-    let parts: Vec<String> = selector
-        .requirements()
-        .iter()
-        .map(|requirement| {
-            let (key, values) = (&requirement.key, requirement.values.join(", "));
-            match (requirement.operator, requirement.values.len()) {
-                (Operator::In, 1) => format!("{key}={values}"),
-                (Operator::NotIn, 1) => format!("{key}!={values}"),
-                (Operator::In, _) => format!("{key} in ({values})"),
-                (Operator::NotIn, _) => format!("{key} notin ({values})"),
-                (Operator::Exists, _) => key.clone(),
-                (Operator::DoesNotExist, _) => format!("!{key}"),
-            }
-        })
-        .collect();
-    parts.join(",")
+    podgate_analysis::world::describe(selector)
 }
 
 /// A selector as YAML below a key, indented by so many spaces.
