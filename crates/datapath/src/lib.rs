@@ -15,8 +15,9 @@ mod report;
 pub use bpf::{BpfDatapath, BpfOptions, Capacity, EventRate, Unsupported, probe, remove};
 pub use error::Error;
 pub use event::{Event, Reason};
-pub use report::{Counters, PublishReport, UnknownPods};
+pub use report::{Counters, PublishReport, Repair, UnknownPods};
 
+use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
 
 /// Makes verdict tables the kernel's, and hands out what the kernel saw.
@@ -55,9 +56,19 @@ pub trait Datapath {
     /// What happens to pod addresses of this node that no publication has named yet.
     fn set_unknown_pods(&mut self, unknown_pods: UnknownPods);
 
-    /// Checks what others may have undone in the kernel and restores it; call it now and then.
+    /// Replaces the blocks that this node's pods get their addresses from.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when there are too many; the blocks before stay.
+    fn set_pod_cidrs(&mut self, cidrs: &[IpNet]) -> Result<(), Error>;
+
+    /// Whether packets are filtered: by what was adopted, or since the first full publication.
+    fn is_attached(&self) -> bool;
+
+    /// Checks what others may have undone in the kernel and restores it; call it now and then. Returns
+    /// what had to be restored, mostly nothing.
     ///
     /// # Errors
     /// When something is missing and can't be restored.
-    fn reassert(&mut self) -> Result<(), Error>;
+    fn reassert(&mut self) -> Result<Vec<Repair>, Error>;
 }

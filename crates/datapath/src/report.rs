@@ -34,6 +34,35 @@ impl PublishReport {
     }
 }
 
+/// Something that others had undone in the kernel, and that was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Repair {
+    /// The program, or the chain, that sees the packets was detached.
+    Hook,
+    /// A file or table that keeps the state when this process ends was gone; the state itself was not.
+    Pin,
+    /// Connection tracking could have been switched off.
+    Conntrack,
+    /// Verdict tables were changed or gone.
+    Tables,
+}
+
+impl Repair {
+    /// All kinds.
+    pub const ALL: [Repair; 4] = [Repair::Hook, Repair::Pin, Repair::Conntrack, Repair::Tables];
+
+    /// A stable name for machine output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Repair::Hook => "hook",
+            Repair::Pin => "pin",
+            Repair::Conntrack => "conntrack",
+            Repair::Tables => "tables",
+        }
+    }
+}
+
 /// Sums over all CPUs.
 ///
 /// `events_attempted = events_submitted + events_lost + events_suppressed`, and every submitted event

@@ -13,13 +13,14 @@ flush chain inet podgate conntrack
 add rule inet podgate conntrack ct state new
 ";
 
-/// Makes sure that the calling thread's network namespace tracks connections.
-pub(crate) fn assert_on() -> Result<(), Error> {
+/// Makes sure that the calling thread's network namespace tracks connections. `true`: something had to be
+/// done for that.
+pub(crate) fn assert_on() -> Result<bool, Error> {
     let there = nft(&["list", "chain", "inet", "podgate", "conntrack"], "");
     if there.is_ok_and(|chain| chain.contains("ct state new")) {
-        return Ok(());
+        return Ok(false);
     }
-    nft(&["-f", "-"], RULES).map(drop)
+    nft(&["-f", "-"], RULES).map(|_| true)
 }
 
 /// Takes the rule away.

@@ -35,7 +35,7 @@ use self::events::EventReader;
 use self::maps::Maps;
 use self::netns::NetNs;
 use self::publisher::{Limits, Publisher};
-use crate::{Counters, Datapath, Error, Event, PublishReport, UnknownPods};
+use crate::{Counters, Datapath, Error, Event, PublishReport, Repair, UnknownPods};
 
 pub use self::probe::{Unsupported, probe};
 
@@ -162,14 +162,7 @@ impl BpfDatapath {
     /// When the kernel or the options don't allow it; [`probe()`] tells more about the kernel.
     pub fn open(options: BpfOptions) -> Result<Self, Error> {
         options.capacity.check()?;
-        for v4 in [true, false] {
-            let count = options.pod_cidrs.iter().filter(|net| matches!(net, IpNet::V4(_)) == v4).count();
-            if count > layout::CIDRS {
-                return Err(Error::Settings(format!(
-                    "pod_cidrs: {count} of one family, at most 8 are possible"
-                )));
-            }
-        }
+        check_pod_cidrs(&options.pod_cidrs)?;
         let netns = NetNs::open(options.netns.as_deref())?;
         let lock = load::lock(&options.pin_dir)?;
         netns.run(conntrack::assert_on)??;
@@ -202,16 +195,6 @@ impl BpfDatapath {
         };
         let publisher = Publisher::new(maps, options.node, limits);
         Ok(BpfDatapath { publisher, events, earlier: Vec::new(), netns, directory, replaced, _lock: lock })
-    }
-
-    /// Whether packets are filtered: by what was adopted, or after the first full publication.
-    pub fn is_attached(&self) -> bool {
-        load::is_attached(&self.directory) || self.replaced.iter().any(|old| load::is_attached(old))
-    }
-
-    /// Replaces the blocks that this node's pods get their addresses from.
-    pub fn set_pod_cidrs(&mut self, cidrs: &[IpNet]) {
-        self.publisher.store_mut().set_pod_cidrs(cidrs);
     }
 
     /// Where the program and its maps are pinned.
@@ -265,13 +248,37 @@ impl Datapath for BpfDatapath {
         self.publisher.store_mut().set_unknown_pods(unknown_pods);
     }
 
-    fn reassert(&mut self) -> Result<(), Error> {
-        self.netns.run(conntrack::assert_on)??;
-        if self.replaced.is_empty() && self.publisher.is_current() {
-            load::attach(&self.directory, &self.netns)?;
-        }
+    fn set_pod_cidrs(&mut self, cidrs: &[IpNet]) -> Result<(), Error> {
+        check_pod_cidrs(cidrs)?;
+        self.publisher.store_mut().set_pod_cidrs(cidrs);
         Ok(())
     }
+
+    fn is_attached(&self) -> bool {
+        load::is_attached(&self.directory) || self.replaced.iter().any(|old| load::is_attached(old))
+    }
+
+    fn reassert(&mut self) -> Result<Vec<Repair>, Error> {
+        let mut repairs = Vec::new();
+        if self.netns.run(conntrack::assert_on)?? {
+            repairs.push(Repair::Conntrack);
+        }
+        if self.replaced.is_empty() && self.publisher.is_current() && !load::is_attached(&self.directory) {
+            load::attach(&self.directory, &self.netns)?;
+            repairs.push(Repair::Hook);
+        }
+        Ok(repairs)
+    }
+}
+
+fn check_pod_cidrs(cidrs: &[IpNet]) -> Result<(), Error> {
+    for v4 in [true, false] {
+        let count = cidrs.iter().filter(|net| matches!(net, IpNet::V4(_)) == v4).count();
+        if count > layout::CIDRS {
+            return Err(Error::Settings(format!("pod_cidrs: {count} of one family, at most 8 are possible")));
+        }
+    }
+    Ok(())
 }
 
 /// Ends all filtering that is pinned in a directory, and takes podgate's nftables table out of the network

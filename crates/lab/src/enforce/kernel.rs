@@ -44,7 +44,7 @@ impl Kernels {
         let mut is_new = false;
         for node in &plan.nodes {
             match self.nodes.iter_mut().find(|kernel| *kernel.node == *node.name) {
-                Some(kernel) => kernel.datapath.set_pod_cidrs(&node.pod_cidrs),
+                Some(kernel) => kernel.set_pod_cidrs(node)?,
                 None => {
                     self.nodes.push(Kernel::open(lab, node)?);
                     is_new = true;
@@ -163,6 +163,11 @@ impl Kernel {
             is_settling: true,
             report: PublishReport::default(),
         })
+    }
+
+    fn set_pod_cidrs(&mut self, node: &NodePlan) -> Result<()> {
+        let taken = self.datapath.set_pod_cidrs(&node.pod_cidrs);
+        taken.map_err(|error| Error::message(format!("enforce on node {}: {error}", self.node)))
     }
 }
 
