@@ -7,17 +7,23 @@
 //! What the server answers goes through the reader of files, so that validation, defaults and fail-closed
 //! behaviour are the same. Absent on purpose: watching, writing, and any decision about traffic.
 
+mod client;
 mod connect;
 mod error;
 mod kinds;
 mod pages;
+mod watch;
+mod write;
 
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use podgate_api::{Diagnostic, Input, LoadOptions, Loaded, Severity, Source, load_with};
 
+pub use client::Client;
 pub use error::Error;
+pub use watch::{Item, News, Watched, Watching, watch};
+pub use write::{Condition, EventAbout, EventKind};
 
 use connect::Server;
 use kinds::{Custom, Kind};

@@ -1,0 +1,158 @@
+//! Follows what an API server has, kind by kind.
+
+use std::time::Duration;
+
+use podgate_api::{Diagnostic, Object, ObjectKey};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::Client;
+
+/// The kinds that a node agent follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Watched {
+    /// Namespaces.
+    Namespaces,
+    /// Nodes.
+    Nodes,
+    /// Pods.
+    Pods,
+    /// Services.
+    Services,
+    /// NetworkPolicies of `networking.k8s.io/v1`.
+    NetworkPolicies,
+    /// ClusterNetworkPolicies of `policy.networking.k8s.io`.
+    ClusterNetworkPolicies,
+    /// AdminNetworkPolicies of `policy.networking.k8s.io`.
+    AdminNetworkPolicies,
+    /// BaselineAdminNetworkPolicies of `policy.networking.k8s.io`.
+    BaselineAdminNetworkPolicies,
+}
+
+impl Watched {
+    /// All of them.
+    pub const ALL: [Watched; 8] = [
+        Watched::Namespaces,
+        Watched::Nodes,
+        Watched::Pods,
+        Watched::Services,
+        Watched::NetworkPolicies,
+        Watched::ClusterNetworkPolicies,
+        Watched::AdminNetworkPolicies,
+        Watched::BaselineAdminNetworkPolicies,
+    ];
+
+    /// The plural name in paths, such as `networkpolicies`.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Watched::Namespaces => "namespaces",
+            Watched::Nodes => "nodes",
+            Watched::Pods => "pods",
+            Watched::Services => "services",
+            Watched::NetworkPolicies => "networkpolicies",
+            Watched::ClusterNetworkPolicies => "clusternetworkpolicies",
+            Watched::AdminNetworkPolicies => "adminnetworkpolicies",
+            Watched::BaselineAdminNetworkPolicies => "baselineadminnetworkpolicies",
+        }
+    }
+
+    /// The kind, as in [`ObjectKey::kind`].
+    pub fn kind(self) -> &'static str {
+        match self {
+            Watched::Namespaces => "Namespace",
+            Watched::Nodes => "Node",
+            Watched::Pods => "Pod",
+            Watched::Services => "Service",
+            Watched::NetworkPolicies => "NetworkPolicy",
+            Watched::ClusterNetworkPolicies => "ClusterNetworkPolicy",
+            Watched::AdminNetworkPolicies => "AdminNetworkPolicy",
+            Watched::BaselineAdminNetworkPolicies => "BaselineAdminNetworkPolicy",
+        }
+    }
+
+    /// Without it verdicts would be wrong rather than incomplete.
+    pub fn is_essential(self) -> bool {
+        !matches!(self, Watched::Nodes | Watched::Services)
+    }
+}
+
+/// An object with what the API server keeps beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The object; its UID, creation time and whether it is terminating are in its `meta`.
+    pub object: Object,
+    /// `metadata.resourceVersion`.
+    pub resource_version: Box<str>,
+    /// `metadata.generation`; 0 for kinds that have none.
+    pub generation: i64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A list begins: objects of this kind that aren't applied before the next `Synced` are gone. A list that
+    /// is interrupted begins again: what was applied since the earlier `Listing` doesn't count any more.
+    Listing(Watched),
+    /// The object is there, in this form.
+    Applied(Watched, Item),
+    /// The object is gone. The text is its UID.
+    Deleted(Watched, ObjectKey, String),
+    /// The object can't be read as written: its key, and what is wrong. Its reader may still have made an
+    /// object that fails closed, which comes as `Applied` just before.
+    Unreadable(Watched, ObjectKey, Vec<Diagnostic>),
+    /// The list is complete.
+    Synced(Watched),
+    /// The server doesn't serve the kind: a custom resource that isn't installed. Looked for again every
+    /// minute; counts as synced and empty.
+    Absent(Watched),
+    /// The connection failed; it is tried again after the delay. The last state holds.
+    Interrupted {
+        /// The kind.
+        what: Watched,
+        /// What went wrong, in one line, with what to do about it.
+        why: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+}
+
+/// Follows kinds until it is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    tasks: Vec<(Watched, JoinHandle<()>)>,
+}
+
+impl Watching {
+    /// Asks for a new list of a kind.
+    pub fn resync(&self, _what: Watched) {}
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        for (_, task) in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Follows kinds on a runtime, until the returned handle is dropped. News come in order per kind, in batches:
+/// everything that one read of the socket held.
+pub fn watch(
+    client: &Client,
+    what: &[Watched],
+    runtime: &Handle,
+    sink: impl Fn(Vec<News>) + Send + Sync + Clone + 'static,
+) -> Watching {
+    let tasks = what.iter().map(|&what| {
+        let (client, sink) = (client.clone(), sink.clone());
+        (
+            what,
+            runtime.spawn(async move {
+                let _ = client.context();
+                sink(vec![News::Listing(what)]);
+                std::future::pending::<()>().await;
+            }),
+        )
+    });
+    Watching { tasks: tasks.collect() }
+}
