@@ -5,21 +5,21 @@
 
 use std::borrow::Cow;
 
+use crate::keep::{Keep, end_of_value};
 use crate::tree::{
     Entry, Fault, MAX_DEPTH, Node, NodeKind, Parsed, duplicates, push_field, push_index, too_deep,
 };
 
 /// Reads all values of `text`, one after the other; `text` starts at line `first_line` of its file.
 pub(crate) fn parse_json(text: &str, first_line: u32) -> Parsed<'_> {
-    let mut reader =
-        Reader { text, at: 0, mark: 0, line: first_line, column: 1, steps: Vec::new(), faults: Vec::new() };
+    let mut reader = Reader { line: first_line, ..Reader::new(text) };
     let mut parsed = Parsed::default();
     loop {
         reader.space();
         if reader.at == text.len() {
             break;
         }
-        match reader.value() {
+        match reader.value(Keep::All) {
             Ok(node) => parsed.documents.push(node),
             Err(fault) => {
                 reader.faults.push(fault);
@@ -32,15 +32,27 @@ pub(crate) fn parse_json(text: &str, first_line: u32) -> Parsed<'_> {
     parsed
 }
 
+/// Reads the one value that `text` is, as far as it is to be kept. Nodes have no places.
+pub(crate) fn parse_kept(text: &str, keep: Keep) -> Result<(Node<'_>, Vec<Fault>), Fault> {
+    let mut reader = Reader { has_places: false, ..Reader::new(text) };
+    reader.space();
+    let node = reader.value(keep)?;
+    reader.space();
+    match reader.peek() {
+        None => Ok((node, reader.faults)),
+        Some(_) => Err(reader.fault("expected the end of the text", "send one value")),
+    }
+}
+
 /// Reads values of an array of the outermost object, with commas between them and perhaps behind the last.
 /// Nothing if there is anything to say about the text.
 pub(crate) fn parse_items(text: &str, line: u32, column: u32) -> Option<Vec<Node<'_>>> {
     let steps = vec![Step::Field(Cow::Borrowed("items")), Step::Index(0)];
-    let mut reader = Reader { text, at: 0, mark: 0, line, column, steps, faults: Vec::new() };
+    let mut reader = Reader { line, column, steps, ..Reader::new(text) };
     let mut items = Vec::new();
     reader.space();
     while reader.at < text.len() {
-        items.push(reader.value().ok()?);
+        items.push(reader.value(Keep::All).ok()?);
         reader.space();
         match reader.peek() {
             Some(b',') => reader.at += 1,
@@ -64,11 +76,18 @@ struct Reader<'t> {
     mark: usize,
     line: u32,
     column: u32,
+    /// Somebody wants to know lines and columns.
+    has_places: bool,
     steps: Vec<Step<'t>>,
     faults: Vec<Fault>,
 }
 
 impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        let (steps, faults) = (Vec::new(), Vec::new());
+        Reader { text, at: 0, mark: 0, line: 1, column: 1, has_places: true, steps, faults }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -81,6 +100,9 @@ impl<'t> Reader<'t> {
 
     /// Line and column of the next byte.
     fn place(&mut self) -> (u32, u32) {
+        if !self.has_places {
+            return (0, 0);
+        }
         let bytes = self.text.as_bytes();
         while self.mark < self.at {
             match bytes[self.mark] {
@@ -118,11 +140,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn value(&mut self) -> Result<Node<'t>, Fault> {
+    fn value(&mut self, keep: Keep) -> Result<Node<'t>, Fault> {
         let (line, column) = self.place();
         let kind = match self.peek() {
-            Some(b'{') => self.object()?,
-            Some(b'[') => self.array()?,
+            Some(b'{') => self.object(keep)?,
+            Some(b'[') => self.array(keep)?,
             Some(b'"') => NodeKind::Scalar { text: self.string()?, quoted: true },
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word()?,
@@ -141,12 +163,12 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn array(&mut self) -> Result<NodeKind<'t>, Fault> {
+    fn array(&mut self, keep: Keep) -> Result<NodeKind<'t>, Fault> {
         self.enter(Step::Index(0))?;
         let mut items = Vec::new();
         if self.peek() != Some(b']') {
             loop {
-                items.push(self.value()?);
+                items.push(self.value(keep)?);
                 if let Some(step) = self.steps.last_mut() {
                     *step = Step::Index(items.len());
                 }
@@ -164,7 +186,7 @@ impl<'t> Reader<'t> {
         Ok(NodeKind::Sequence(items))
     }
 
-    fn object(&mut self) -> Result<NodeKind<'t>, Fault> {
+    fn object(&mut self, keep: Keep) -> Result<NodeKind<'t>, Fault> {
         self.enter(Step::Field(Cow::Borrowed("")))?;
         let mut entries: Vec<Entry<'t>> = Vec::new();
         if self.peek() != Some(b'}') {
@@ -180,11 +202,18 @@ impl<'t> Reader<'t> {
                 }
                 self.at += 1;
                 self.space();
-                if let Some(step) = self.steps.last_mut() {
-                    *step = Step::Field(key.clone());
+                if let Some(keep) = keep.field(&key) {
+                    if let Some(step) = self.steps.last_mut() {
+                        *step = Step::Field(key.clone());
+                    }
+                    let value = self.value(keep)?;
+                    entries.push(Entry { key, line, column, value, merged: false });
+                } else {
+                    let Some(end) = end_of_value(self.text.as_bytes(), self.at) else {
+                        return Err(self.fault("expected a value", "close each bracket and quote"));
+                    };
+                    self.at = end;
                 }
-                let value = self.value()?;
-                entries.push(Entry { key, line, column, value, merged: false });
                 self.space();
                 match self.peek() {
                     Some(b',') => self.at += 1,
@@ -255,7 +284,11 @@ impl<'t> Reader<'t> {
                 None | Some(0..=0x1F) => {
                     return Err(self.fault("a string is not closed", "end it with `\"` on the same line"));
                 }
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    let rest = &text.as_bytes()[self.at..];
+                    let plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1F);
+                    self.at += rest.iter().take_while(plain).count();
+                }
             }
         }
     }

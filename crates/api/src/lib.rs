@@ -10,6 +10,7 @@
 //!
 //! Absent on purpose: I/O beyond the readers, and any decision about traffic.
 
+mod answer;
 mod cluster;
 mod cluster_policy;
 mod connectivity_test;
@@ -21,6 +22,7 @@ mod files;
 mod ignore;
 mod items;
 mod json;
+mod keep;
 mod load;
 mod mention;
 mod meta;
@@ -32,6 +34,7 @@ mod syntax;
 mod tree;
 mod workload;
 
+pub use answer::{Answer, AnswerReader, Refusal, WatchEvent};
 pub use cluster::{ExternalTrafficPolicy, Namespace, Node, Service, ServicePort, ServiceType, TargetPort};
 pub use cluster_policy::{
     Action, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPortMatch, ClusterRule,

@@ -23,6 +23,8 @@ pub struct Pod {
     pub ports: Vec<ContainerPort>,
     /// Hosts that its containers are told of: see [`PodTemplate::mentions`].
     pub mentions: Vec<Mention>,
+    /// `spec.readinessGates`: types of the conditions that the pod needs to be ready.
+    pub readiness_gates: Vec<String>,
 }
 
 /// The workload that owns a pod.

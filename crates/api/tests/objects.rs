@@ -204,6 +204,7 @@ metadata:
 spec:
   nodeName: node-1
   hostNetwork: true
+  readinessGates: [{conditionType: podgate.dev/in-force}, {conditionType: other}]
   initContainers:
   - {name: once, ports: [{containerPort: 1}]}
   - {name: side, restartPolicy: Always, ports: [{containerPort: 2, name: side}]}
@@ -223,6 +224,7 @@ status:
         (Some("node-1"), true, PodPhase::Pending)
     );
     assert_eq!(found.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.1", "fd00::1"]);
+    assert_eq!(found.readiness_gates, ["podgate.dev/in-force", "other"]);
     let port = |name: &str, port, protocol| ContainerPort { name: name.to_owned(), port, protocol };
     assert_eq!(
         found.ports,

@@ -14,10 +14,14 @@ use super::network_policy::protocol;
 pub(super) fn pod(root: &Cursor<'_>, meta: Meta, owner: Option<Owner>, refs: &mut Vec<ConfigRef>) -> Pod {
     let owner = owner.map(|owner| deployment_of(&meta, owner));
     let mut pod = Pod { meta, owner, ..Pod::default() };
-    if let Some(spec) = root.mapping("spec") {
-        let spec = pod_spec(&spec, refs);
+    if let Some(root) = root.mapping("spec") {
+        let spec = pod_spec(&root, refs);
         (pod.node, pod.host_network) = (spec.node, spec.host_network);
         (pod.ports, pod.mentions) = (spec.ports, spec.mentions);
+        if let Some(gates) = root.list("readinessGates") {
+            let condition = |gate: Cursor<'_>| Some(gate.field("conditionType")?.text()?.to_owned());
+            pod.readiness_gates = gates.items().filter_map(condition).collect();
+        }
     }
     if let Some(status) = root.mapping("status") {
         if let Some(list) = status.list("podIPs") {
