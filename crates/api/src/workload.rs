@@ -160,6 +160,7 @@ impl Workload {
             phase: PodPhase::Running,
             ports: self.template.ports.clone(),
             mentions: self.template.mentions.clone(),
+            readiness_gates: Vec::new(),
         }
     }
 }
