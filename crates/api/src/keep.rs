@@ -77,7 +77,7 @@ mod tests {
     fn a_value_ends_where_its_brackets_and_quotes_do() {
         for (text, end) in [
             ("{}", Some(2)),
-            ("{\"a\":[1,{\"b\":\"]}\\\"\"}, null]},\"next\"", Some(29)),
+            ("{\"a\":[1,{\"b\":\"]}\\\"\"}, null]},\"next\"", Some(28)),
             ("\"a\\\\\",", Some(5)),
             ("-1.5e+7}", Some(7)),
             ("true,", Some(4)),

@@ -19,10 +19,15 @@ pub(crate) struct Server {
     /// Where it is.
     pub url: String,
     pub client: Client,
+    /// Found through a pod's service account rather than a kubeconfig.
+    pub is_in_cluster: bool,
 }
 
-pub(crate) async fn connect(options: &Options) -> Result<Server, Error> {
-    let (context, mut config) = match kubeconfig(options)? {
+/// `retries`: requests that a busy server turns away are sent again, a few times, before anybody hears of it.
+pub(crate) async fn connect(options: &Options, retries: bool) -> Result<Server, Error> {
+    let found = kubeconfig(options)?;
+    let is_in_cluster = found.is_none();
+    let (context, mut config) = match found {
         Some(kubeconfig) => from_kubeconfig(kubeconfig, options).await?,
         None => {
             let config = Config::incluster().map_err(|error| Error::NoCluster(innermost(&error)))?;
@@ -30,10 +35,11 @@ pub(crate) async fn connect(options: &Options) -> Result<Server, Error> {
         }
     };
     config.connect_timeout = Some(PATIENCE);
+    config.default_retry = retries;
     let url = config.cluster_url.to_string();
     let client = Client::try_from(config)
         .map_err(|error| Error::Kubeconfig { context: context.clone(), why: innermost(&error) })?;
-    Ok(Server { context, url: url.trim_end_matches('/').to_owned(), client })
+    Ok(Server { context, url: url.trim_end_matches('/').to_owned(), client, is_in_cluster })
 }
 
 /// The kubeconfig, as kubectl finds it; `None` in a pod without one.

@@ -70,9 +70,41 @@ pub enum Error {
         /// What is wrong with the answer.
         said: String,
     },
+    /// The server says no to a request of an agent.
+    #[error("context {context}: the server refuses to {what} ({code}): {said}{}", grant_of(*code))]
+    Refused {
+        /// The context.
+        context: String,
+        /// What was asked for: a verb and the object.
+        what: String,
+        /// The HTTP status.
+        code: u16,
+        /// What the server said.
+        said: String,
+    },
     /// This process can't talk to anybody.
     #[error("this process can't start its network: {0}")]
     Runtime(String),
+}
+
+impl Error {
+    /// The HTTP status that the server answered with, where it did.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Error::Unauthorized { .. } => Some(401),
+            Error::Forbidden { .. } => Some(403),
+            Error::Expired => Some(410),
+            Error::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+fn grant_of(code: u16) -> &'static str {
+    match code {
+        403 => ": bind the ClusterRole of podgate's agent to its service account",
+        _ => "",
+    }
 }
 
 fn context_problem(named: Option<&str>) -> String {
@@ -117,7 +149,7 @@ pub(crate) fn of_request(server: &Server, kind: &Kind, error: kube::Error) -> Er
 }
 
 /// What a credential plugin said last.
-fn credentials(error: &kube::client::AuthError) -> String {
+pub(crate) fn credentials(error: &kube::client::AuthError) -> String {
     match error {
         kube::client::AuthError::AuthExecRun { cmd, out } => {
             let text = String::from_utf8_lossy(&out.stderr);

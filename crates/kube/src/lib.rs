@@ -22,7 +22,7 @@ use podgate_api::{Diagnostic, Input, LoadOptions, Loaded, Severity, Source, load
 
 pub use client::Client;
 pub use error::Error;
-pub use watch::{Item, News, Watched, Watching, watch};
+pub use watch::{Item, News, Pace, Watched, Watching, watch, watch_at};
 pub use write::{Condition, EventAbout, EventKind};
 
 use connect::Server;
@@ -59,7 +59,7 @@ pub fn read(
         .build()
         .map_err(|error| Error::Runtime(error.to_string()))?;
     runtime.block_on(async {
-        let server = connect::connect(options).await?;
+        let server = connect::connect(options, true).await?;
         let mut diagnostics = Vec::new();
         let inputs = inputs(&server, progress, &mut diagnostics).await?;
         let mut loaded = load_with(&inputs, reading);

@@ -178,7 +178,7 @@ fn unreadable(server: &Server, kind: &Kind, error: &serde_json::Error) -> Error 
 }
 
 /// A token in a query: everything but what needs no escape is escaped.
-fn encoded(token: &str) -> String {
+pub(crate) fn encoded(token: &str) -> String {
     let mut out = String::with_capacity(token.len());
     for byte in token.bytes() {
         match byte {

@@ -1,12 +1,30 @@
 //! Follows what an API server has, kind by kind.
+//!
+//! ```text
+//! served -> list (a stream, or pages) -> watch -> lines -> decode -> News
+//!              ^                           |
+//!              +---- version forgotten ----+   any other failure: the same watch again, after a delay
+//! ```
 
+mod backoff;
+mod decode;
+mod follow;
+mod lines;
+mod list;
+mod served;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use podgate_api::{Diagnostic, Object, ObjectKey};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::Client;
+use follow::Follower;
+
+pub(crate) use served::{Served, served};
 
 /// The kinds that a node agent follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,20 +134,48 @@ pub enum News {
     },
 }
 
+/// How patient a watch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// A watch that says nothing for about this long is taken for dead. Servers send a bookmark every minute.
+    pub silence: Duration,
+    /// How often a kind that the server does not have is looked for.
+    pub absent: Duration,
+    /// About the first delay after a failure. Delays double, and differ by chance.
+    pub first_retry: Duration,
+    /// The longest delay.
+    pub last_retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            silence: Duration::from_secs(150),
+            absent: Duration::from_secs(60),
+            first_retry: Duration::from_millis(200),
+            last_retry: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Follows kinds until it is dropped.
 #[derive(Debug)]
 pub struct Watching {
-    tasks: Vec<(Watched, JoinHandle<()>)>,
+    tasks: Vec<(Watched, Arc<Notify>, JoinHandle<()>)>,
 }
 
 impl Watching {
-    /// Asks for a new list of a kind.
-    pub fn resync(&self, _what: Watched) {}
+    /// Asks for a new list of a kind, also while the watch waits to try again.
+    pub fn resync(&self, what: Watched) {
+        for (_, resync, _) in self.tasks.iter().filter(|(kind, ..)| *kind == what) {
+            resync.notify_one();
+        }
+    }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        for (_, task) in &self.tasks {
+        for (.., task) in &self.tasks {
             task.abort();
         }
     }
@@ -143,16 +189,21 @@ pub fn watch(
     runtime: &Handle,
     sink: impl Fn(Vec<News>) + Send + Sync + Clone + 'static,
 ) -> Watching {
-    let tasks = what.iter().map(|&what| {
-        let (client, sink) = (client.clone(), sink.clone());
-        (
-            what,
-            runtime.spawn(async move {
-                let _ = client.context();
-                sink(vec![News::Listing(what)]);
-                std::future::pending::<()>().await;
-            }),
-        )
-    });
-    Watching { tasks: tasks.collect() }
+    watch_at(client, what, runtime, Pace::default(), sink)
+}
+
+/// [`watch`] with another patience.
+pub fn watch_at(
+    client: &Client,
+    what: &[Watched],
+    runtime: &Handle,
+    pace: Pace,
+    sink: impl Fn(Vec<News>) + Send + Sync + Clone + 'static,
+) -> Watching {
+    let start = |&what: &Watched| {
+        let resync = Arc::new(Notify::new());
+        let follower = Follower::new(client.clone(), what, pace, resync.clone(), sink.clone());
+        (what, resync, runtime.spawn(follower.run()))
+    };
+    Watching { tasks: what.iter().map(start).collect() }
 }

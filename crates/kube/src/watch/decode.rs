@@ -1,0 +1,104 @@
+//! From lines to news.
+
+use podgate_api::{Answer, AnswerReader, Refusal, WatchEvent};
+
+use super::{Item, News, Watched};
+
+/// What some lines of a watch say.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub news: Vec<News>,
+    /// The newest version that was told, and whether a bookmark ended the first list with it.
+    pub version: Option<Box<str>>,
+    pub ends_list: bool,
+    /// What ended the batch before its last line.
+    pub end: Option<End>,
+    /// How many lines were understood.
+    pub events: usize,
+}
+
+/// Why no further line is read.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The server ends the watch.
+    Refused(Refusal),
+    /// A line is none of a watch.
+    Garbage(String),
+    /// A version is older than one that was told before.
+    BackInTime,
+}
+
+/// Reads lines. `since` is the version that is known; `None` while the first list is told, in no order.
+pub(super) fn decode(
+    what: Watched,
+    reader: &AnswerReader,
+    lines: &[u8],
+    mut since: Option<u64>,
+    mut is_listing: bool,
+) -> Batch {
+    let mut batch = Batch::default();
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        let text = String::from_utf8_lossy(line);
+        let event = match reader.event(&text) {
+            Ok(event) => event,
+            Err(fault) => {
+                batch.end = Some(End::Garbage(format!("{fault} (`{}`)", beginning(&text))));
+                break;
+            }
+        };
+        let version = match &event {
+            WatchEvent::Applied(answer) | WatchEvent::Deleted(answer) => Some(&answer.resource_version),
+            WatchEvent::Bookmark { resource_version, .. } => Some(resource_version),
+            WatchEvent::Refused(_) => None,
+        };
+        let ends_list = is_listing && matches!(event, WatchEvent::Bookmark { ends_list: true, .. });
+        if let Some(version) = version.filter(|_| !is_listing || ends_list) {
+            // Versions are numbers that grow, whatever else the text of one means.
+            let number = version.parse::<u64>().ok();
+            if number < since && number.is_some() {
+                batch.end = Some(End::BackInTime);
+                break;
+            }
+            since = number.or(since);
+            if !version.is_empty() {
+                batch.version = Some(version.clone());
+            }
+        }
+        batch.events += 1;
+        match event {
+            WatchEvent::Applied(answer) => applied(what, answer, &mut batch.news),
+            WatchEvent::Deleted(answer) => batch.news.push(News::Deleted(what, answer.key, answer.uid)),
+            WatchEvent::Bookmark { .. } => {
+                if ends_list {
+                    batch.news.push(News::Synced(what));
+                    batch.ends_list = true;
+                    is_listing = false;
+                }
+            }
+            WatchEvent::Refused(refusal) => {
+                batch.end = Some(End::Refused(refusal));
+                break;
+            }
+        }
+    }
+    batch
+}
+
+/// An object, and what is wrong with it.
+pub(super) fn applied(what: Watched, answer: Answer, news: &mut Vec<News>) {
+    let has_errors = answer.has_errors();
+    let Answer { key, resource_version, generation, object, diagnostics, .. } = answer;
+    if let Some(object) = object {
+        news.push(News::Applied(what, Item { object, resource_version, generation }));
+    }
+    if has_errors {
+        news.push(News::Unreadable(what, key, diagnostics));
+    }
+}
+
+/// Enough of a line to recognize what sent it.
+pub(super) fn beginning(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let shown: String = text.trim().chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.trim().chars().nth(SHOWN).is_some() { format!("{shown}…") } else { shown }
+}
