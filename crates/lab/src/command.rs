@@ -10,7 +10,7 @@ use crate::netns;
 ///
 /// # Errors
 /// When a line fails: the error names the namespace, the line and the kernel's answer.
-pub(crate) fn ip_batch(netns: &str, lines: &[String]) -> Result<()> {
+pub fn ip_batch(netns: &str, lines: &[String]) -> Result<()> {
     if lines.is_empty() {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub(crate) fn ip_batch(netns: &str, lines: &[String]) -> Result<()> {
 ///
 /// # Errors
 /// When nft or the kernel refuses it: nothing of it is in force then.
-pub(crate) fn nft(netns: &str, script: &str) -> Result<()> {
+pub fn nft(netns: &str, script: &str) -> Result<()> {
     run(netns, "nft", &["-f", "-"], script)?.map_err(|message| Error::Command {
         netns: netns.to_owned(),
         command: "nft -f -".to_owned(),

@@ -38,11 +38,13 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
+    /// The operating system's refusal of `what`: a phrase such as `open /etc/hosts`.
+    pub fn io(what: impl Into<String>, error: io::Error) -> Self {
         Error::Io { what: what.into(), error }
     }
 
-    pub(crate) fn message(text: impl Into<String>) -> Self {
+    /// A sentence of one's own, without a final dot.
+    pub fn message(text: impl Into<String>) -> Self {
         Error::Message(text.into())
     }
 }

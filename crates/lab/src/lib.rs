@@ -9,7 +9,7 @@
 //!
 //! A lab's nodes are network namespaces of their own: the host's network is never changed.
 
-mod command;
+pub mod command;
 pub mod demo;
 pub mod enforce;
 mod error;

@@ -64,7 +64,7 @@ pub fn remove_dir_if_empty() {
     }
 }
 
-/// Creates a named network namespace with its loopback interface up. [`prepare_dir`] comes first.
+/// Creates a named network namespace. [`prepare_dir`] comes first.
 ///
 /// # Errors
 /// When the name is in use or namespaces are not permitted.

@@ -113,15 +113,22 @@ fn create_namespaces(plan: &Plan) -> Result<BTreeSet<String>> {
     let missing: Vec<&str> = plan.netns_names().into_iter().filter(|name| !netns::exists(name)).collect();
     let routers: BTreeSet<&str> =
         plan.nodes.iter().map(|n| n.netns.as_str()).chain([plan.fabric_netns.as_str()]).collect();
-    in_parallel(&missing, |name| {
-        netns::delete(name)?;
-        netns::create(name)?;
-        let routing: &[_] = if routers.contains(name) { &ROUTERS } else { &[] };
-        let settings: Vec<_> = EVERYWHERE.iter().chain(routing).collect();
-        netns::run(name, || set(&settings))?
-            .map_err(|(key, error)| Error::io(format!("set net/{key} in network namespace {name}"), error))
-    })?;
+    in_parallel(&missing, |name| create_namespace(name, routers.contains(name)))?;
     Ok(missing.into_iter().map(str::to_owned).collect())
+}
+
+/// Creates a namespace, in place of one that a crash left, with settings that don't depend on the host's. A
+/// router forwards packets.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn create_namespace(name: &str, is_router: bool) -> Result<()> {
+    netns::delete(name)?;
+    netns::create(name)?;
+    let routing: &[_] = if is_router { &ROUTERS } else { &[] };
+    let settings: Vec<_> = EVERYWHERE.iter().chain(routing).collect();
+    netns::run(name, || set(&settings))?
+        .map_err(|(key, error)| Error::io(format!("set net/{key} in network namespace {name}"), error))
 }
 
 /// Removes what is left of a veth pair whose other end was in a namespace that has lost its name: open

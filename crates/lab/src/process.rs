@@ -170,8 +170,9 @@ fn running(lab: &Lab, role: Role) -> Vec<(Pid, u64)> {
         .collect()
 }
 
-/// When a process started; `None` when there is none, or only what is left of it until its parent asks.
-fn started(pid: i32) -> Option<u64> {
+/// When a process started, in clock ticks after boot: with its id it names a process for good. `None` when
+/// there is none, or only what is left of it until its parent asks.
+pub fn started(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, the command in parentheses, may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

@@ -11,6 +11,7 @@
 //! - Port 53 of TCP and UDP: DNS, to whoever speaks DNS; see the module `dns`.
 
 mod dns;
+mod orders;
 mod places;
 mod sctp;
 mod serve;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::state::Lab;
 
 pub(crate) use dns::DOMAIN;
+use orders::Orders;
 pub use places::{Place, places};
 
 /// What the responder tells when it has taken over a plan: the content of `responder.ready`.
@@ -47,10 +49,20 @@ pub const READY_FILE: &str = "responder.ready";
 /// # Errors
 /// When the plan can't be read at the start, or the kernel refuses to wait for events.
 pub fn run(lab: &Lab) -> Result<()> {
-    serve::Server::new(lab)?.run()
+    serve::Server::new(Orders::Plan(lab.clone()))?.run()
 }
 
-/// Tells versions of a plan file apart.
+/// Answers in the places that a file lists, a JSON map of [`Place`] by name of network namespace, until the
+/// process is ended. Follows the file, which has to be replaced as [`store`](crate::state::store) does.
+/// [`READY_FILE`] is written beside it.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_places(file: &Path) -> Result<()> {
+    serve::Server::new(Orders::Places(file.to_owned()))?.run()
+}
+
+/// Tells versions of a plan or places file apart.
 ///
 /// # Errors
 /// When the file can't be read.

@@ -171,19 +171,27 @@ impl Lab {
         })
     }
 
-    /// Replaces a JSON file of the run directory; readers see the old or the new one, never half of one.
+    /// Replaces a JSON file of the run directory, as [`store`] does.
     ///
     /// # Errors
     /// When the file can't be written.
     pub(crate) fn store<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
-        let path = self.file(name);
-        let next = self.file(&format!("{name}.next"));
-        let failed = |error| Error::io(format!("write {}", path.display()), error);
-        let text = serde_json::to_vec_pretty(value).map_err(|e| failed(e.into()))?;
-        let mut file = File::create(&next).map_err(failed)?;
-        file.write_all(&text).map_err(failed)?;
-        fs::rename(&next, &path).map_err(failed)
+        store(&self.file(name), value)
     }
+}
+
+/// Replaces a JSON file; readers see the old or the new one, never half of one.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn store<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    let failed = |error| Error::io(format!("write {}", path.display()), error);
+    let text = serde_json::to_vec_pretty(value).map_err(|e| failed(e.into()))?;
+    let mut file = File::create(&next).map_err(failed)?;
+    file.write_all(&text).map_err(failed)?;
+    fs::rename(&next, path).map_err(failed)
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

@@ -120,9 +120,7 @@ fn make(
     if plan.pods.is_empty() {
         return Err(Error::message("the manifests make no pods, so there is nothing to bring up"));
     }
-    if netns::prepare_dir()? {
-        fs::write(NETNS_DIR_MADE, "").map_err(|e| Error::io(format!("write {NETNS_DIR_MADE}"), e))?;
-    }
+    claim_netns_dir()?;
     lab.store("spec.json", spec)?;
     let nodes_changed = change(lab, previous, &plan, Repair::Yes)?;
     if process::find(lab, Role::Responder).unwrap_or_default().is_none() {
@@ -219,28 +217,43 @@ fn stop_enforcement(lab: &Lab) -> Result<()> {
 }
 
 fn mount_bpffs(lab: &Lab) -> Result<()> {
-    let dir = lab.bpffs();
+    mount_bpffs_on(&lab.bpffs())
+}
+
+/// Mounts a bpffs, unless there is one.
+///
+/// # Errors
+/// When the directory can't be made, or mounts are not permitted.
+pub fn mount_bpffs_on(dir: &Path) -> Result<()> {
     let failed = |error: io::Error| Error::io(format!("mount a bpffs on {}", dir.display()), error);
-    fs::create_dir_all(&dir).map_err(failed)?;
-    if is_mounted(&dir) {
+    fs::create_dir_all(dir).map_err(failed)?;
+    if is_mounted(dir) {
         return Ok(());
     }
-    mount("bpf", &dir, "bpf", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+    mount("bpf", dir, "bpf", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
         .map_err(|error| failed(error.into()))
 }
 
 fn unmount_bpffs(lab: &Lab) -> Result<()> {
-    let dir = lab.bpffs();
-    while is_mounted(&dir) {
-        unmount(&dir, UnmountFlags::DETACH)
+    unmount_bpffs_on(&lab.bpffs())
+}
+
+/// Unmounts what [`mount_bpffs_on`] mounted; the pins in it are gone then.
+///
+/// # Errors
+/// When it can't be unmounted.
+pub fn unmount_bpffs_on(dir: &Path) -> Result<()> {
+    while is_mounted(dir) {
+        unmount(dir, UnmountFlags::DETACH)
             .map_err(|error| Error::io(format!("unmount {}", dir.display()), error.into()))?;
     }
     Ok(())
 }
 
-fn is_mounted(dir: &Path) -> bool {
+/// Whether something is mounted there. The path must not need escapes in proc_pid_mountinfo(5).
+pub fn is_mounted(dir: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    // The fifth field is the mount point (proc_pid_mountinfo(5)); the run directory needs no escapes.
+    // The fifth field is the mount point.
     table.lines().any(|line| line.split(' ').nth(4).map(Path::new) == Some(dir))
 }
 
@@ -259,14 +272,34 @@ pub fn down(lab: &Lab) -> Result<bool> {
     fs::remove_dir_all(lab.dir()).map_err(|e| Error::io(format!("remove {}", lab.dir().display()), e))?;
     drop(lock);
     if Lab::all().is_empty() {
-        if fs::remove_file(NETNS_DIR_MADE).is_ok() {
-            netns::remove_dir_if_empty();
-        }
+        release_netns_dir();
         // Fails when a new lab has moved in.
         let _ = fs::remove_dir(RUN_DIR);
         let _ = Path::new(RUN_DIR).parent().map(fs::remove_dir);
     }
     Ok(existed)
+}
+
+/// Makes the directory of named network namespaces when there is none, and remembers that.
+///
+/// # Errors
+/// When mounts are not permitted.
+pub fn claim_netns_dir() -> Result<()> {
+    if !netns::prepare_dir()? {
+        return Ok(());
+    }
+    let made = Path::new(NETNS_DIR_MADE);
+    let written = made.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(made, ""));
+    written.map_err(|error| Error::io(format!("write {NETNS_DIR_MADE}"), error))
+}
+
+/// Takes the directory away when [`claim_netns_dir`] made it and nothing is in it any more.
+pub fn release_netns_dir() {
+    if Path::new(NETNS_DIR_MADE).exists() && netns::list("").is_empty() {
+        netns::remove_dir_if_empty();
+        // Best effort: the file says no more than that the directory may go.
+        let _ = fs::remove_file(NETNS_DIR_MADE);
+    }
 }
 
 /// Names of labs that have a run directory or namespaces, sorted.

@@ -5,6 +5,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,13 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, acceptfrom_with, recvfrom, 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::dns::Names;
-use super::places::{Place, places};
+use super::orders::Orders;
+use super::places::Place;
 use super::sockets::{Kind, open_in, wanted};
 use super::stream::{Stream, Wants};
-use super::{READY_FILE, Ready, sctp, stamp};
+use super::{Ready, sctp, stamp};
 use crate::error::{Error, Result};
 use crate::netns;
-use crate::state::Lab;
 
 const DNS_PORT: u16 = 53;
 /// How long a client of TCP port 53 may think before it is greeted instead of served DNS.
@@ -34,7 +35,7 @@ const BURST: usize = 64;
 const WATCH: u64 = 0;
 
 pub(super) struct Server {
-    lab: Lab,
+    orders: Orders,
     epoll: OwnedFd,
     watch: OwnedFd,
     sockets: BTreeMap<u64, Socket>,
@@ -61,16 +62,16 @@ struct Known {
 }
 
 impl Server {
-    pub fn new(lab: &Lab) -> Result<Server> {
+    pub fn new(orders: Orders) -> Result<Server> {
         let failed = |error: Errno| Error::io("prepare the responder", error.into());
         raise_open_files();
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(failed)?;
         let watch =
             inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).map_err(failed)?;
-        inotify::add_watch(&watch, lab.dir(), inotify::WatchFlags::MOVED_TO).map_err(failed)?;
+        inotify::add_watch(&watch, orders.dir(), inotify::WatchFlags::MOVED_TO).map_err(failed)?;
         epoll::add(&epoll, &watch, EventData::new_u64(WATCH), EventFlags::IN).map_err(failed)?;
         let mut server = Server {
-            lab: lab.clone(),
+            orders,
             epoll,
             watch,
             sockets: BTreeMap::new(),
@@ -98,7 +99,7 @@ impl Server {
             }
             for event in &events {
                 match event.data.u64() {
-                    WATCH => self.plan_changed(),
+                    WATCH => self.directory_changed(),
                     token if self.sockets.contains_key(&token) => self.serve(token),
                     token => self.advance(token),
                 }
@@ -113,27 +114,26 @@ impl Server {
         Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) })
     }
 
-    // === plan ===
+    // === orders ===
 
-    fn plan_changed(&mut self) {
+    fn directory_changed(&mut self) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
         let mut changed = false;
+        let file = self.orders.file();
+        let followed = file.file_name().map(OsStrExt::as_bytes);
         while let Ok(event) = reader.next() {
-            changed |= event.file_name().is_none_or(|name| name.to_bytes() == b"plan.json");
+            changed |= event.file_name().is_none_or(|name| followed == Some(name.to_bytes()));
         }
         if changed && let Err(error) = self.reload() {
-            // The old plan stays in force; whoever wrote the new one waits for the ready file.
-            log(&format!("keeping the earlier plan: {error}"));
+            // What was read before stays in force; whoever wrote the new file waits for the ready file.
+            log(&format!("going on as before: {error}"));
         }
     }
 
     fn reload(&mut self) -> Result<()> {
-        let stamp = stamp(&self.lab.file("plan.json"))?;
-        let Some(plan) = self.lab.plan()? else {
-            return Err(Error::message(format!("lab {} has no plan", self.lab.name())));
-        };
-        let wanted_places = places(&plan);
+        let stamp = stamp(&self.orders.file())?;
+        let (wanted_places, names) = self.orders.read()?;
         let gone: Vec<String> =
             self.places.keys().filter(|name| !wanted_places.contains_key(*name)).cloned().collect();
         for name in gone {
@@ -147,8 +147,8 @@ impl Server {
             }
         }
         problems.iter().for_each(|problem| log(problem));
-        self.names = Names::new(&plan);
-        self.lab.store(READY_FILE, &Ready { stamp, problems })
+        self.names = names;
+        self.orders.acknowledge(&Ready { stamp, problems })
     }
 
     fn close(&mut self, name: &str) {
