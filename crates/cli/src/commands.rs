@@ -1,5 +1,6 @@
 //! The commands: arguments in, calls to the crates that do the work, text out.
 
+mod agent;
 mod can;
 mod check;
 mod completion;
@@ -11,6 +12,7 @@ mod lab;
 mod man;
 mod matrix;
 mod reach;
+mod status;
 mod suggest;
 mod test;
 
@@ -45,6 +47,8 @@ enum Command {
     Demo(demo::Arguments),
     Suggest(suggest::Arguments),
     Check(check::Arguments),
+    Agent(agent::Arguments),
+    Status(status::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
     /// Answers in a lab's pods; started by `lab up`.
@@ -62,6 +66,10 @@ pub fn command() -> clap::Command {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
+    if plugin::is_cni() {
+        let variable = |name: &str| std::env::var(name).ok();
+        return podgate_cni::run(variable, std::io::stdin(), std::io::stdout(), std::io::stderr());
+    }
     let named = match plugin::name() {
         Some(name) => command().bin_name(name),
         None => command(),
@@ -79,6 +87,8 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Agent(arguments) => agent::run(arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),

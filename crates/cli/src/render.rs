@@ -15,6 +15,7 @@ pub mod probe_json;
 pub mod probe_junit;
 pub mod reach;
 pub mod sarif;
+pub mod status;
 pub mod suggest;
 pub mod truth_table;
 pub mod why;

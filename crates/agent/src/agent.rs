@@ -1,0 +1,516 @@
+//! The loop.
+
+mod answers;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use podgate_cni::{Claim, Claims, Reply};
+use podgate_datapath::{BpfDatapath, BpfOptions, Repair};
+use podgate_kube::{Client, News, Watched, Watching, watch};
+use podgate_policy::Settings;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::doorman::{self, Call, Waiting, refused};
+use crate::error::Error;
+use crate::feedback::{self, Said, Write};
+use crate::gate::{Gate, InForce};
+use crate::http::{self, Health, Served};
+use crate::inventory::{FOLLOWED, Inventory, LocalPod, is_of};
+use crate::memory::{Known, Memory};
+use crate::metrics::{Kind, Metrics, Resource, Scope, State};
+use crate::options::{Options, PodConditions};
+use crate::status::Status;
+
+/// How often events are read. The kernel wakes nobody for them: that would cost every connection.
+const EVENTS_EVERY: Duration = Duration::from_millis(10);
+/// How often what a publication put off is looked at.
+const SETTLE_EVERY: Duration = Duration::from_millis(2);
+/// How often the kernel is checked for what others undo.
+const REASSERT_EVERY: Duration = Duration::from_millis(500);
+/// How often numbers and conditions are brought up to date.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
+/// How long news are gathered before they are published, when more keep coming.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// What reaches the loop.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The API server's news, and when they were heard.
+    News(Instant, Vec<News>),
+    Cni(Call),
+    Status(oneshot::Sender<Box<Status>>),
+    Stop,
+}
+
+/// Runs an agent until `stop` is called or SIGTERM or SIGINT comes. What is in the kernel stays in force.
+///
+/// # Errors
+/// When it can't start: later failures are told and tried again.
+pub fn run(options: Options) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("podgate-io")
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?;
+    let client = runtime.block_on(Client::connect(&options.kube))?;
+    let (messages, inbox) = channel();
+    let mut agent = Agent::open(&options, client.context(), &runtime, &client)?;
+    runtime.spawn(stop_on_signals(messages.clone()));
+    let _guard = runtime.enter();
+    let cni = options.cni_socket();
+    let listener = doorman::listen(&cni).map_err(|e| Error::io("listen on", cni, e))?;
+    runtime.spawn(doorman::serve(listener, messages.clone()));
+    let own = options.socket();
+    let listener = doorman::listen(&own).map_err(|e| Error::io("listen on", own, e))?;
+    let served =
+        Served { loop_: messages.clone(), health: agent.health.clone(), registry: agent.registry.clone() };
+    let private = http::private(served.clone());
+    runtime.spawn(async move { axum::serve(listener, private).await });
+    if let Some(address) = options.metrics {
+        runtime.spawn(async move {
+            if let Err(error) = http::serve_public(address, served).await {
+                tracing::error!(%address, %error, "metrics and health are not served");
+            }
+        });
+    }
+    let sink = move |news| drop(messages.send(Message::News(Instant::now(), news)));
+    let watching = watch(&client, &FOLLOWED, runtime.handle(), sink);
+    agent.serve(&inbox, &watching);
+    drop(watching);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("ended; what is in the kernel stays in force");
+    Ok(())
+}
+
+async fn stop_on_signals(messages: Sender<Message>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    drop(messages.send(Message::Stop));
+}
+
+struct Agent {
+    options: Options,
+    cluster: String,
+    started: Instant,
+    gate: Gate,
+    inventory: Inventory,
+    claims: Claims,
+    memory: Memory,
+    adopted: bool,
+    waiting: Vec<Waiting>,
+    said: Said,
+    writes: mpsc::Sender<Write>,
+    sources: BTreeMap<Watched, Source>,
+    faults: BTreeMap<String, FaultyPolicy>,
+    repairs: BTreeMap<Repair, u64>,
+    metrics: Metrics,
+    registry: Arc<prometheus_client::registry::Registry>,
+    health: Arc<Mutex<Health>>,
+    /// When the oldest change was heard that isn't in the kernel yet.
+    heard: Option<Instant>,
+    /// What failed beside publishing, by step.
+    failures: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    is_absent: bool,
+    interrupted: String,
+    interruptions: u64,
+    news: u64,
+}
+
+/// A policy that can't be enforced as written.
+#[derive(Debug)]
+struct FaultyPolicy {
+    what: Watched,
+    message: String,
+}
+
+impl Agent {
+    fn open(options: &Options, cluster: &str, runtime: &Runtime, client: &Client) -> Result<Agent, Error> {
+        let run_dir = &options.run_dir;
+        std::fs::create_dir_all(run_dir).map_err(|e| Error::io("make the directory", run_dir, e))?;
+        let memory = Memory::open(&options.state_dir, &options.node)?;
+        let claims = Claims::beside(&options.cni_socket());
+        let mut known = Vec::new();
+        for claim in claims.load().map_err(|e| Error::io("read claims in", run_dir, e))? {
+            match claim {
+                Ok(claim) => known.push(claim),
+                Err((path, error)) => {
+                    tracing::warn!(path = %path.display(), %error, "a claim can't be read and is left out");
+                }
+            }
+        }
+        let datapath = BpfDatapath::open(bpf_options(options, &memory))?;
+        let mut gate = Gate::new(Box::new(datapath), Settings { icmp_echo: options.icmp_echo });
+        let adopted = gate.is_attached();
+        if !adopted && memory.known().is_some() {
+            // After a reboot no pod may talk before its policies are known. On a node that podgate has never
+            // enforced on, running pods are left alone until then.
+            tracing::info!("enforced here before: this node's pods are closed until policies are known");
+            gate.publish(Instant::now()).map_err(|why| tracing::error!(why, "cannot close pods")).ok();
+        }
+        let (metrics, registry) = Metrics::new();
+        let (writes, queue) = mpsc::channel(feedback::QUEUE);
+        runtime.spawn(feedback::write_all(client.clone(), options.node.clone(), queue, metrics.clone()));
+        let health = Health { turned: Instant::now(), unready: "not synced yet".into() };
+        Ok(Agent {
+            cluster: cluster.to_owned(),
+            started: Instant::now(),
+            inventory: Inventory::new(&options.node, known),
+            options: options.clone(),
+            gate,
+            claims,
+            memory,
+            adopted,
+            waiting: Vec::new(),
+            said: Said::default(),
+            writes,
+            sources: FOLLOWED.into_iter().map(|what| (what, Source::default())).collect(),
+            faults: BTreeMap::new(),
+            repairs: BTreeMap::new(),
+            metrics,
+            registry: Arc::new(registry),
+            health: Arc::new(Mutex::new(health)),
+            heard: None,
+            failures: BTreeMap::new(),
+        })
+    }
+
+    fn serve(&mut self, inbox: &Receiver<Message>, watching: &Watching) {
+        let start = Instant::now();
+        let (mut next_events, mut next_reassert, mut next_housekeeping) =
+            (start, start + REASSERT_EVERY, start);
+        loop {
+            let now = Instant::now();
+            let mut due = next_events.min(next_reassert).min(next_housekeeping);
+            if self.gate.is_settling() {
+                due = due.min(now + SETTLE_EVERY);
+            }
+            match inbox.recv_timeout(due.saturating_duration_since(now)) {
+                Ok(first) => {
+                    if !self.hear_all(first, inbox, watching) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.enforce();
+            self.answer_waiting();
+            let settled = self.gate.settle();
+            self.note("clean up", settled);
+            let now = Instant::now();
+            if now >= next_events {
+                next_events = now + EVENTS_EVERY;
+                let polled = self.gate.poll_events(&mut |_| {});
+                self.note("events", polled.map(drop));
+            }
+            if now >= next_reassert {
+                next_reassert = now + REASSERT_EVERY;
+                self.reassert();
+            }
+            if now >= next_housekeeping {
+                next_housekeeping = now + HOUSEKEEPING_EVERY;
+                self.keep_house();
+            }
+        }
+    }
+
+    /// Hears a message and all that wait behind it. `false`: the agent is to end.
+    fn hear_all(&mut self, first: Message, inbox: &Receiver<Message>, watching: &Watching) -> bool {
+        let begun = Instant::now();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::News(heard, news) => self.hear(heard, news),
+                Message::Cni(call) => self.answer_call(call, watching),
+                Message::Status(reply) => drop(reply.send(Box::new(self.status()))),
+                Message::Stop => return false,
+            }
+            // The first lists come in one go: publishing half of them would be work for nothing.
+            let is_late = self.inventory.is_synced() && begun.elapsed() >= GATHER;
+            next = if is_late { None } else { inbox.try_recv().ok() };
+        }
+        true
+    }
+
+    fn hear(&mut self, heard: Instant, news: Vec<News>) {
+        let mut is_own_node = false;
+        for news in news {
+            self.note_source(&news);
+            let effect = self.inventory.take(news, &mut self.gate.cluster);
+            is_own_node |= effect.is_own_node;
+            if effect.is_change && self.heard.is_none() {
+                self.heard = Some(heard);
+            }
+        }
+        if is_own_node {
+            self.follow_pod_cidrs();
+        }
+    }
+
+    fn note_source(&mut self, news: &News) {
+        let (News::Listing(what)
+        | News::Applied(what, _)
+        | News::Deleted(what, ..)
+        | News::Unreadable(what, ..)
+        | News::Synced(what)
+        | News::Absent(what)
+        | News::Interrupted { what, .. }) = news;
+        let source = self.sources.entry(*what).or_default();
+        let label = Resource { resource: what.resource() };
+        source.news += 1;
+        self.metrics.news.get_or_create(&label).inc();
+        match news {
+            News::Interrupted { why, retry_in, .. } => {
+                source.interruptions += 1;
+                self.metrics.interruptions.get_or_create(&label).inc();
+                tracing::warn!(
+                    resource = what.resource(),
+                    why,
+                    retry_ms = retry_in.as_millis() as u64,
+                    "the API server can't be followed; what is in the kernel stays in force"
+                );
+                source.interrupted.clone_from(why);
+            }
+            News::Absent(_) => {
+                source.is_absent = true;
+                source.interrupted.clear();
+            }
+            News::Applied(what, item) => {
+                source.interrupted.clear();
+                source.is_absent = false;
+                self.faults.remove(&item.object.key().to_string());
+                if matches!(
+                    what,
+                    Watched::ClusterNetworkPolicies
+                        | Watched::AdminNetworkPolicies
+                        | Watched::BaselineAdminNetworkPolicies
+                ) {
+                    let meta = item.object.meta();
+                    let (name, uid) = (meta.name.clone(), meta.uid.clone());
+                    self.tell_policy(*what, &name, &uid, item.generation, "");
+                }
+            }
+            News::Deleted(_, key, _) => drop(self.faults.remove(&key.to_string())),
+            News::Unreadable(what, key, diagnostics) => {
+                let faults = diagnostics.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+                let message = faults.collect::<Vec<_>>().join("; ");
+                tracing::warn!(object = %key, message, "can't be enforced as written");
+                self.tell_fault(*what, key, &message);
+                self.faults.insert(key.to_string(), FaultyPolicy { what: *what, message });
+            }
+            News::Synced(_) | News::Listing(_) => {
+                source.interrupted.clear();
+                source.is_absent = false;
+            }
+        }
+        self.metrics.connect(*what, self.sources[what].interrupted.is_empty());
+    }
+
+    fn pod_cidrs(&self) -> Vec<ipnet::IpNet> {
+        match self.options.pod_cidrs.is_empty() {
+            true => self.inventory.pod_cidrs.clone(),
+            false => self.options.pod_cidrs.clone(),
+        }
+    }
+
+    fn follow_pod_cidrs(&mut self) {
+        let set = self.gate.set_pod_cidrs(&self.pod_cidrs());
+        self.note("pod CIDRs", set);
+    }
+
+    /// Publishes what was heard.
+    fn enforce(&mut self) {
+        if !self.inventory.is_synced() {
+            return;
+        }
+        let now = Instant::now();
+        let is_due = self.gate.retry_at().is_some_and(|at| now >= at);
+        if self.heard.is_none() && !is_due {
+            return;
+        }
+        if self.gate.retry_at().is_some_and(|at| now < at) {
+            return;
+        }
+        let was_failing = !self.gate.failure().is_empty();
+        let is_first = self.gate.publications().0 == 0;
+        match self.gate.publish(now) {
+            Ok(is_change) => {
+                if is_change {
+                    let since = self.heard.filter(|_| !is_first).map(|heard| heard.elapsed());
+                    self.metrics.published("done", self.gate.publications().1, since);
+                }
+                if is_first || was_failing {
+                    tracing::info!(
+                        pods = self.gate.cluster.size().pods,
+                        policies = self.inventory.policies().0,
+                        micros = self.gate.publications().1.as_micros() as u64,
+                        "in force"
+                    );
+                }
+                self.heard = None;
+                let known = Known { node: self.options.node.clone(), pod_cidrs: self.pod_cidrs() };
+                let kept = self.memory.keep(known).map_err(|error| error.to_string());
+                self.note("remember", kept);
+                self.tell_pods();
+            }
+            Err(why) => {
+                self.metrics.published("failed", now.elapsed(), None);
+                if !was_failing {
+                    tracing::error!(why, "the kernel refuses a change and keeps the state before");
+                }
+            }
+        }
+    }
+
+    fn reassert(&mut self) {
+        match self.gate.reassert() {
+            Ok(repairs) => {
+                for repair in repairs {
+                    tracing::warn!(kind = repair.name(), "somebody undid enforcement; restored");
+                    *self.repairs.entry(repair).or_default() += 1;
+                    self.metrics.repairs.get_or_create(&Kind { kind: repair.name() }).inc();
+                }
+                self.failures.remove("restore");
+            }
+            Err(why) => self.note("restore", Err(why)),
+        }
+    }
+
+    /// Remembers or forgets a failure, and tells it once.
+    fn note(&mut self, step: &'static str, result: Result<(), String>) {
+        match result {
+            Ok(()) => drop(self.failures.remove(step)),
+            Err(why) => {
+                if self.failures.get(step) != Some(&why) {
+                    tracing::error!(step, why, "failed; it will be tried again");
+                }
+                self.failures.insert(step, why);
+            }
+        }
+    }
+
+    /// The state of a pod's addresses together.
+    fn in_force(&self, local: &LocalPod) -> InForce {
+        let states = local.ips.iter().map(|ip: &IpAddr| self.gate.in_force(*ip));
+        match states.max_by_key(|state| match state {
+            InForce::Yes => 0,
+            InForce::Closed => 1,
+            InForce::No => 2,
+        }) {
+            Some(state) => state,
+            None => InForce::No,
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let size = self.gate.cluster.size();
+        let metrics = &self.metrics;
+        metrics.synced.set(i64::from(self.inventory.is_synced()));
+        metrics.enforcing.set(i64::from(self.gate.is_attached()));
+        metrics.addresses.set(size.pods as i64);
+        metrics.classes.set(size.classes as i64);
+        metrics.programs.set(size.programs as i64);
+        let (all, here) = self.inventory.policies();
+        metrics.policies.get_or_create(&Scope { scope: "cluster" }).set(all as i64);
+        metrics.policies.get_or_create(&Scope { scope: "node" }).set(here as i64);
+        metrics.faults.set(self.faults.len() as i64);
+        let report = self.gate.report();
+        metrics.unplaced.set((report.unplaced.len() + report.unplaced_prefixes.len()) as i64);
+        let mut states: BTreeMap<&'static str, i64> =
+            ["in-force", "closed", "waiting", "exempt"].into_iter().map(|state| (state, 0)).collect();
+        for (_, local) in self.inventory.local_pods() {
+            *states.entry(self.state_name(local)).or_default() += 1;
+        }
+        for (state, count) in states {
+            metrics.pods.get_or_create(&State { state }).set(count);
+        }
+        match self.gate.counters() {
+            Ok(counters) => {
+                self.metrics.set_counters(&counters);
+                self.failures.remove("counters");
+            }
+            Err(why) => self.note("counters", Err(why)),
+        }
+        let unready = self.unready();
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        *health = Health { turned: Instant::now(), unready };
+    }
+
+    fn unready(&self) -> String {
+        let missing: Vec<&str> = self.inventory.missing().map(Watched::resource).collect();
+        if !missing.is_empty() {
+            return format!("not listed yet: {}", missing.join(", "));
+        }
+        match self.gate.failure() {
+            "" if !self.gate.is_attached() => "nothing is enforced yet".to_owned(),
+            "" => String::new(),
+            why => format!("the kernel is not current: {why}"),
+        }
+    }
+
+    // === what is written to the API server ===
+
+    fn tell_pods(&mut self) {
+        if self.options.pod_conditions == PodConditions::Off {
+            return;
+        }
+        let mut writes = Vec::new();
+        let uids: rustc_hash::FxHashSet<String> =
+            self.inventory.local_pods().map(|(_, local)| local.pod.meta.uid.clone()).collect();
+        self.said.keep_pods(|uid| uids.contains(uid));
+        let Agent { said, inventory, gate, options, .. } = self;
+        for ((namespace, name), local) in inventory.local_pods() {
+            let is_gated = local.pod.readiness_gates.iter().any(|gate| gate == feedback::IN_FORCE);
+            if !local.is_judged()
+                || local.ips.is_empty()
+                || !(is_gated || options.pod_conditions == PodConditions::All)
+            {
+                continue;
+            }
+            let is_closed = local.ips.iter().any(|ip| gate.in_force(*ip) == InForce::Closed);
+            let (status, reason, message) = match is_closed {
+                false => (true, "InForce", "the pod's policies are in its node's kernel"),
+                true => {
+                    (false, "TableFull", "no room in the kernel's tables: nothing passes to or from the pod")
+                }
+            };
+            if let Some(condition) = said.pod(&local.pod.meta.uid, status, reason, message) {
+                let (namespace, name) = (namespace.clone(), name.clone());
+                let uid = local.pod.meta.uid.clone();
+                writes.push(Write::PodCondition { namespace, name, uid, condition });
+            }
+        }
+        writes.into_iter().for_each(|write| self.write(write));
+    }
+
+    fn write(&mut self, write: Write) {
+        let queued = self.writes.try_send(write);
+        self.note("status writes", queued.map_err(|error| error.to_string()));
+    }
+}
+
+fn bpf_options(options: &Options, memory: &Memory) -> BpfOptions {
+    let mut bpf = BpfOptions::new(options.node.as_str(), &options.pin_dir);
+    let known = memory.known().map(|known| known.pod_cidrs.clone()).unwrap_or_default();
+    bpf.pod_cidrs = if options.pod_cidrs.is_empty() { known } else { options.pod_cidrs.clone() };
+    bpf.unknown_pods = options.unknown_pods;
+    bpf.capacity = options.capacity;
+    bpf
+}

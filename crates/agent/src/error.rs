@@ -1,0 +1,33 @@
+use std::io;
+use std::path::PathBuf;
+
+/// Why an agent can't run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel or another podgate stands in the way.
+    #[error("{0}; `podgate doctor` tells what this node lacks")]
+    Datapath(#[from] podgate_datapath::Error),
+    /// The API server's address or credentials can't be found.
+    #[error(transparent)]
+    Kube(#[from] podgate_kube::Error),
+    /// A file, directory or socket.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The process can't start its own threads.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+impl Error {
+    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Error {
+        Error::Io { what, path: path.into(), source: source.into() }
+    }
+}

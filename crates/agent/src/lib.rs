@@ -1,0 +1,31 @@
+//! The node agent: watches the API server and keeps this node's kernel in step with it.
+//!
+//! ```text
+//! API server --watch--> \                                     /--> kernel
+//! CNI plugin --socket--> > loop: Inventory -> Cluster -> Gate <
+//! clock ---------------> /                                     \--> conditions, Events, metrics, status
+//! ```
+//!
+//! One thread runs the loop, so that nothing happens between two steps of a change; everything that waits
+//! for others (the API server, plugins, HTTP) is on a runtime beside it and talks to it by messages.
+//!
+//! Absent on purpose: verdicts. The engine makes them.
+
+mod agent;
+mod doorman;
+mod error;
+mod feedback;
+mod gate;
+mod http;
+mod inventory;
+mod memory;
+mod metrics;
+mod options;
+mod policies;
+mod status;
+
+pub use agent::run;
+pub use error::Error;
+pub use feedback::{ACCEPTED, IN_FORCE};
+pub use options::{Options, PodConditions};
+pub use status::{Fault, KernelStatus, PodStatus, SourceStatus, Status};

@@ -1,0 +1,59 @@
+//! How an agent is told to run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use podgate_datapath::{Capacity, UnknownPods};
+
+/// Which pods get the condition that says whether their policies are in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodConditions {
+    /// Those that have it among their readiness gates.
+    #[default]
+    Gated,
+    /// All pods of this node that policy judges.
+    All,
+    /// None: nothing is written to pods.
+    Off,
+}
+
+/// What an agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of this node, as its Node object has it.
+    pub node: String,
+    /// The API server.
+    pub kube: podgate_kube::Options,
+    /// A directory on a BPF file system, used by nobody else. A BPF file system is mounted on its parent when
+    /// there is none.
+    pub pin_dir: PathBuf,
+    /// For sockets and what need not outlive a reboot.
+    pub run_dir: PathBuf,
+    /// For what has to: the node's pod CIDRs, and that podgate enforced here before.
+    pub state_dir: PathBuf,
+    /// The blocks that this node's pods get their addresses from; empty: those of the Node object.
+    pub pod_cidrs: Vec<IpNet>,
+    /// What happens to addresses out of those blocks that no pod is known to have.
+    pub unknown_pods: UnknownPods,
+    /// Let ICMP echo requests through to isolated pods.
+    pub icmp_echo: bool,
+    /// Sizes of the kernel's tables.
+    pub capacity: Capacity,
+    /// Where metrics and health are served in plain HTTP; `None`: on the agent's socket only.
+    pub metrics: Option<SocketAddr>,
+    /// Which pods get a condition.
+    pub pod_conditions: PodConditions,
+}
+
+impl Options {
+    /// Where the CNI plugin finds the agent.
+    pub fn cni_socket(&self) -> PathBuf {
+        self.run_dir.join("cni.sock")
+    }
+
+    /// Where `podgate status` finds the agent.
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join("agent.sock")
+    }
+}

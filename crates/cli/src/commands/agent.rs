@@ -1,0 +1,144 @@
+//! `podgate agent`: enforcement on one node of a cluster.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use podgate_agent::{Options, PodConditions};
+use podgate_datapath::{Capacity, UnknownPods};
+
+use crate::outcome::{FINE, Failure, Outcome};
+
+/// Enforce policies on this node of a Kubernetes cluster.
+///
+/// Runs on every node, usually as a DaemonSet. It follows the API server and keeps the node's kernel in step.
+/// What is in the kernel stays in force when it ends, however it ends.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The name of this node's Node object.
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node_name: String,
+    /// The kubeconfig; without it the service account of the agent's pod is used.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Where the kernel's state is pinned: a directory on a BPF file system.
+    #[arg(long, default_value = "/sys/fs/bpf/podgate", value_name = "DIR")]
+    pin_dir: PathBuf,
+    /// For the agent's sockets and the addresses that the CNI plugin told of.
+    #[arg(long, default_value = "/run/podgate", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// For what outlives a reboot: that podgate enforced here, and where pods' addresses come from.
+    #[arg(long, default_value = "/var/lib/podgate", value_name = "DIR")]
+    state_dir: PathBuf,
+    /// A block that this node's pods get their addresses from. Without it, those of the Node object.
+    #[arg(long = "pod-cidr", value_name = "CIDR")]
+    pod_cidrs: Vec<IpNet>,
+    /// What happens to addresses in this node's pod CIDRs that no pod is known to have.
+    #[arg(long, value_enum, default_value_t = Unknown::Closed)]
+    unknown_pods: Unknown,
+    /// Let ICMP and ICMPv6 echo requests through to isolated pods.
+    #[arg(long)]
+    icmp_echo: bool,
+    /// Where /metrics, /healthz and /readyz are served in plain HTTP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_address: Option<SocketAddr>,
+    /// Which pods get the condition `podgate.dev/in-force`.
+    #[arg(long, value_enum, default_value_t = Conditions::Gated)]
+    pod_conditions: Conditions,
+    /// How many pod addresses of the whole cluster the kernel's tables hold.
+    #[arg(long, default_value_t = Capacity::default().addresses, value_name = "COUNT")]
+    capacity_addresses: u32,
+    /// How many prefixes of policies the kernel's tables hold.
+    #[arg(long, default_value_t = Capacity::default().prefixes, value_name = "COUNT")]
+    capacity_prefixes: u32,
+    /// How many rows the verdict tables of this node's pods hold.
+    #[arg(long, default_value_t = Capacity::default().rows, value_name = "COUNT")]
+    capacity_rows: u32,
+    /// How many port ranges those rows hold.
+    #[arg(long, default_value_t = Capacity::default().ranges, value_name = "COUNT")]
+    capacity_ranges: u32,
+    /// The form of the log, on standard error.
+    #[arg(long, value_enum, default_value_t = LogForm::Auto, value_name = "FORM")]
+    log_format: LogForm,
+    /// What is logged: error, warn, info, debug, or as `tracing` filters are written.
+    #[arg(long, env = "PODGATE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unknown {
+    /// Nothing passes to or from them.
+    Closed,
+    /// As if no policy isolated them.
+    Open,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Conditions {
+    /// Pods that have it among their readiness gates.
+    Gated,
+    /// All pods that policy judges.
+    All,
+    /// No pods.
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogForm {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+pub fn run(arguments: Arguments) -> Outcome {
+    log_to_stderr(&arguments)?;
+    let options = Options {
+        node: arguments.node_name,
+        kube: podgate_kube::Options { kubeconfig: arguments.kubeconfig, context: arguments.context },
+        pin_dir: arguments.pin_dir,
+        run_dir: arguments.run_dir,
+        state_dir: arguments.state_dir,
+        pod_cidrs: arguments.pod_cidrs,
+        unknown_pods: match arguments.unknown_pods {
+            Unknown::Closed => UnknownPods::Closed,
+            Unknown::Open => UnknownPods::Open,
+        },
+        icmp_echo: arguments.icmp_echo,
+        capacity: Capacity {
+            addresses: arguments.capacity_addresses,
+            prefixes: arguments.capacity_prefixes,
+            rows: arguments.capacity_rows,
+            ranges: arguments.capacity_ranges,
+            ..Capacity::default()
+        },
+        metrics: arguments.metrics_address,
+        pod_conditions: match arguments.pod_conditions {
+            Conditions::Gated => PodConditions::Gated,
+            Conditions::All => PodConditions::All,
+            Conditions::Off => PodConditions::Off,
+        },
+    };
+    podgate_agent::run(options).map_err(|error| Failure::bad(error.to_string()))?;
+    Ok(FINE)
+}
+
+fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+        .map_err(|error| Failure::bad(format!("--log {}: {error}", arguments.log)))?;
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogForm::Json => log.json().flatten_event(true).init(),
+        LogForm::Auto if !is_terminal => log.json().flatten_event(true).init(),
+        LogForm::Text | LogForm::Auto => log.with_ansi(is_terminal).init(),
+    }
+    Ok(())
+}
