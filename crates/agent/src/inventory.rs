@@ -385,3 +385,6 @@ fn key_of(what: Watched, namespace: &str, name: &str) -> ObjectKey {
 fn named(what: Watched, names: &FxHashSet<String>, is_gone: impl Fn(&str, &str) -> bool) -> Vec<ObjectKey> {
     names.iter().filter(|name| is_gone("", name)).map(|name| key_of(what, "", name)).collect()
 }
+
+#[cfg(test)]
+mod tests;
