@@ -1,11 +1,14 @@
-//! Reads a live cluster's objects through its API server: only GET requests, page by page.
+//! A live cluster through its API server: read once, followed, and told of what became of it.
 //!
 //! ```text
-//! kubeconfig | service account -> client -> pages of each kind -> podgate-api's reader -> objects
+//! kubeconfig | service account -> client -> pages of each kind -> podgate-api's reader -> objects     read
+//!                                    |----> lists and watches --> podgate-api's reader -> News        watch
+//!                                    \\<--- conditions, Events, reviews                               write
 //! ```
 //!
 //! What the server answers goes through the reader of files, so that validation, defaults and fail-closed
-//! behaviour are the same. Absent on purpose: watching, writing, and any decision about traffic.
+//! behaviour are the same. [`read`] sends GET requests only. Absent on purpose: any decision about traffic, and
+//! any state of the cluster beyond the versions that a watch goes on from.
 
 mod client;
 mod connect;

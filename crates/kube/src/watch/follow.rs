@@ -21,6 +21,8 @@ use crate::kinds::Kind;
 const WORTH_A_THREAD: usize = 64 * 1024;
 /// A watch that ends sooner was none.
 const SETTLED: Duration = Duration::from_secs(5);
+/// How long the server may take to tell its version.
+const VERSION: Duration = Duration::from_secs(10);
 /// As many times a line is read that can't be, before everything is listed again.
 const GARBAGE: u32 = 3;
 
@@ -194,7 +196,8 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
         let Some(known) = self.version.as_deref().and_then(|version| version.parse::<u64>().ok()) else {
             return;
         };
-        if let Ok(version) = list::version(&self.client, kind).await
+        let asked = tokio::time::timeout(VERSION, list::version(&self.client, kind)).await;
+        if let Ok(Ok(version)) = asked
             && let Ok(version) = version.parse::<u64>()
             && version < known
         {

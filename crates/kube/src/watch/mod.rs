@@ -106,6 +106,7 @@ pub struct Item {
 }
 
 /// What happened.
+#[expect(clippy::large_enum_variant, reason = "nearly all news are of the largest form")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// A list begins: objects of this kind that aren't applied before the next `Synced` are gone. A list that

@@ -1,128 +1,49 @@
 //! Reads from a server made for the test: pages, refusals, absent kinds, expired lists.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
+use crate::support::{Api, Reply, status, write_kubeconfig};
 use podgate_api::{LoadOptions, Object};
 use podgate_kube::{Error, Options, Snapshot, read};
 
-/// An answer: status and body.
-type Answer = (u16, String);
-
 /// An API server as far as lists go. It answers what `answers` says for a path with its query, and an empty
 /// list for any other path of a kind that every server has.
-struct Fake {
-    kubeconfig: PathBuf,
-    asked: Arc<Mutex<Vec<String>>>,
-}
+struct Fake(Api);
 
 impl Fake {
     fn new(name: &str, answers: &[(&str, u16, &str)]) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let answers: Arc<BTreeMap<String, Answer>> = Arc::new(
-            answers.iter().map(|(path, code, body)| (path.to_string(), (*code, body.to_string()))).collect(),
-        );
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = asked.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (answers, log) = (answers.clone(), log.clone());
-                std::thread::spawn(move || serve(stream, &answers, &log));
-            }
-        });
-        let kubeconfig = write_kubeconfig(name, &format!("http://{address}"));
-        Fake { kubeconfig, asked }
+        let answers: BTreeMap<String, (u16, String)> =
+            answers.iter().map(|(path, code, body)| (path.to_string(), (*code, body.to_string()))).collect();
+        Fake(Api::new(name, move |asked| {
+            assert_eq!((&*asked.method, &*asked.body), ("GET", ""), "only reading is allowed");
+            let path = asked.path.as_str();
+            let (code, body) = match answers.get(path) {
+                _ if asked.token != "secret" => (401, status(401, "Unauthorized")),
+                Some(answer) => answer.clone(),
+                None if path.starts_with("/apis/policy.") || path.starts_with("/apis/gateway.") => {
+                    (404, "404 page not found\n".to_owned())
+                }
+                None if path.ends_with("?limit=500") => (200, list("Any", "", &[])),
+                None => (404, status(404, "the server could not find the requested resource")),
+            };
+            Reply::Answer(code, body)
+        }))
     }
 
     fn read(&self) -> Result<Snapshot, Error> {
-        let options = Options { kubeconfig: Some(self.kubeconfig.clone()), context: None };
+        let options = Options { kubeconfig: Some(self.0.kubeconfig.clone()), context: None };
         read(&options, &LoadOptions::default(), &|_, _| {})
     }
 
     /// Requests for a path, in order.
     fn asked(&self, path: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|line| line.split('?').next() == Some(path)).cloned().collect()
+        self.0.asked().into_iter().filter(|asked| asked.resource() == path).map(|asked| asked.path).collect()
     }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.kubeconfig);
-    }
-}
-
-fn write_kubeconfig(name: &str, server: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("podgate-kube-{name}-{}", std::process::id()));
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: dev\n\
-         contexts: [{{name: dev, context: {{cluster: c, user: u}}}}, {{name: prod, context: {{cluster: c, user: u}}}}]\n\
-         clusters: [{{name: c, cluster: {{server: \"{server}\"}}}}]\n\
-         users: [{{name: u, user: {{token: secret}}}}]\n"
-    );
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-fn serve(stream: std::net::TcpStream, answers: &BTreeMap<String, Answer>, log: &Mutex<Vec<String>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let mut request = String::new();
-        if reader.read_line(&mut request).unwrap_or(0) == 0 {
-            return;
-        }
-        let mut length = 0;
-        let mut authorized = false;
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header).unwrap();
-            let header = header.trim().to_ascii_lowercase();
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            authorized |= header == "authorization: bearer secret";
-            if header.is_empty() {
-                break;
-            }
-        }
-        reader.read_exact(&mut vec![0; length]).unwrap();
-        let mut words = request.split_whitespace();
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        assert_eq!((method, length), ("GET", 0), "{request}: only reading is allowed");
-        log.lock().unwrap().push(path.to_owned());
-        let (code, body) = match answers.get(path) {
-            _ if !authorized => (401, status(401, "Unauthorized")),
-            Some(answer) => answer.clone(),
-            None if path.starts_with("/apis/policy.") || path.starts_with("/apis/gateway.") => {
-                (404, "404 page not found\n".to_owned())
-            }
-            None if path.ends_with("?limit=500") => (200, list("Any", "", &[])),
-            None => (404, status(404, "the server could not find the requested resource")),
-        };
-        let head = format!(
-            "HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        if stream.write_all((head + &body).as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-fn status(code: u16, message: &str) -> String {
-    format!(r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"{message}","code":{code}}}"#)
 }
 
 fn list(kind: &str, next: &str, items: &[String]) -> String {
-    format!(
-        r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{{"resourceVersion":"7","continue":"{next}"}},"items":[{}]}}"#,
-        items.join(",")
-    )
+    crate::support::list(kind, "7", next, items)
 }
 
 fn pod(name: &str) -> String {
@@ -273,7 +194,8 @@ fn bad_credentials_and_wrong_contexts_say_what_to_do() {
         error,
         "context dev: the server does not accept the credentials (Unauthorized): log in again and retry"
     );
-    let options = Options { kubeconfig: Some(fake.kubeconfig.clone()), context: Some("staging".to_owned()) };
+    let options =
+        Options { kubeconfig: Some(fake.0.kubeconfig.clone()), context: Some("staging".to_owned()) };
     let error = read(&options, &LoadOptions::default(), &|_, _| {}).expect_err("no such context").to_string();
     assert_eq!(error, "the kubeconfig has no context staging: name one with --context: dev, prod");
 }
@@ -281,7 +203,7 @@ fn bad_credentials_and_wrong_contexts_say_what_to_do() {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let path = write_kubeconfig("absent", &format!("http://{address}"));
+    let path = write_kubeconfig("absent", &format!("http://{address}"), "token: secret");
     let options = Options { kubeconfig: Some(path.clone()), context: None };
     let error = read(&options, &LoadOptions::default(), &|_, _| {}).expect_err("nobody there").to_string();
     std::fs::remove_file(&path).unwrap();
