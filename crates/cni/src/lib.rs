@@ -12,6 +12,7 @@
 //! Source: the Container Network Interface specification 1.1.0.
 
 mod claims;
+pub mod install;
 mod plugin;
 mod protocol;
 mod spec;
@@ -19,3 +20,6 @@ mod spec;
 pub use claims::{Claim, Claims};
 pub use plugin::{PLUGIN, run};
 pub use protocol::{Attachment, PodName, Refusal, Reply, Request, ask};
+
+/// Where the agent listens, unless it is told another run directory.
+pub const SOCKET: &str = "/run/podgate/cni.sock";

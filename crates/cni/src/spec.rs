@@ -39,7 +39,7 @@ pub(crate) struct Config<'a> {
 }
 
 fn default_socket() -> PathBuf {
-    "/run/podgate/cni.sock".into()
+    crate::SOCKET.into()
 }
 
 fn default_strict() -> bool {
