@@ -1,7 +1,8 @@
 //! Single changes to large clusters, each with its way back, so that they can be measured again
 //! and again on one engine.
 
-use podgate_api::{LabelSelector, Object, ObjectKey};
+use ipnet::{IpNet, Ipv4Net};
+use podgate_api::{IpBlock, LabelSelector, Object, ObjectKey, Peer, Source};
 use podgate_policy::{Cluster, Delta};
 
 use crate::large::{ingress_policy, label_in, namespace, pod, pods, rule, tcp};
@@ -63,6 +64,11 @@ pub fn changes() -> (Step, Vec<Change>) {
         let fronts = pods(Some(LabelSelector::default()), Some(one("app", "front")));
         ingress_policy("ns-7", name, one("app", "back"), vec![rule(Some(vec![fronts]), ports(82))])
     };
+    let net = |address: [u8; 4], length| IpNet::V4(Ipv4Net::new_assert(address.into(), length));
+    let (cidr, except) = (net([10, 0, 0, 0], 8), vec![net([10, 0, 1, 0], 24)]);
+    let block = Peer::IpBlock(IpBlock { cidr, except, source: Source::default() });
+    let nearly_all = vec![rule(Some(vec![block]), ports(83))];
+    let from_nearly_all = ingress_policy("ns-7", "nearly-all", one("app", "back"), nearly_all);
     let edited = Change {
         name: "a policy's rule is edited",
         there: apply(ingress_policy(
@@ -94,6 +100,7 @@ pub fn changes() -> (Step, Vec<Change>) {
         edited,
         relabelled,
         added("a policy that names pods of every namespace is added", from_everywhere("everywhere")),
+        added("a policy with a block that holds nearly all pods is added", from_nearly_all),
     ];
     (prepare, changes)
 }

@@ -204,6 +204,61 @@ pub fn monitored_of(namespaces: u32) -> Vec<Object> {
     objects
 }
 
+/// The holes that the blocks of [`blocked_of`] have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holes {
+    /// All policies have the same block.
+    Same,
+    /// Each policy has a hole of its own: a third of them some pods of their namespace, the others no pod.
+    Own,
+}
+
+/// As many namespaces, pods and policies as [`antrea_like_of`]; each policy also has a block that holds
+/// nearly all pods of the cluster, and nearly every pod is a class of its own.
+///
+/// Each namespace has two front ends and two back ends, and three policies: all pods may open connections to
+/// the block; front ends take HTTP from the block and a port from the back ends; back ends take another
+/// port from each of the front ends, and HTTPS from the block.
+pub fn blocked_of(namespaces: u32, holes: Holes) -> Vec<Object> {
+    let nodes = (namespaces / 25).max(1);
+    let mut objects: Vec<Object> = (0..nodes).map(|i| Object::Node(node(i))).collect();
+    let app = |app: &str| label_in(&[("app", app)]);
+    let nets = |nets: &[(u32, u8)]| -> Vec<IpNet> {
+        nets.iter().map(|(address, length)| masked(Ipv4Addr::from(*address), *length)).collect()
+    };
+    for ns in 0..namespaces {
+        let name = format!("ns-{ns}");
+        objects.push(namespace(&name, &[("app", &name)]));
+        objects.extend(four_pods(ns, nodes));
+        let block = |policy: u32| {
+            let except = match (holes, policy) {
+                (Holes::Same, _) => nets(&[(0x0aff_0000, 16), (0xa9fe_a9fe, 32)]),
+                (Holes::Own, 0) => nets(&[(0x0a00_0000 + 4 * ns, 30)]),
+                (Holes::Own, _) => nets(&[(0x0a80_0000 + (ns * 2 + policy) * 16, 28)]),
+            };
+            Peer::IpBlock(IpBlock { cidr: nets(&[(0, 0)])[0], except, source: Source::default() })
+        };
+        let from = |labels: &[(&str, &str)], port| {
+            rule(Some(vec![pods(None, Some(label_in(labels)))]), Some(vec![tcp(port)]))
+        };
+        let of_block = |policy, port| rule(Some(vec![block(policy)]), Some(vec![tcp(port)]));
+        objects.push(Object::NetworkPolicy(NetworkPolicy {
+            meta: meta(&name, "outside", &[]),
+            egress_in_force: true,
+            egress: vec![of_block(0, 443)],
+            ..NetworkPolicy::default()
+        }));
+        let fronts = vec![of_block(1, 80), from(&[("app", "back")], 8080)];
+        objects.push(ingress_policy(&name, "front", app("front"), fronts));
+        let mut backs = vec![of_block(2, 443)];
+        for i in 0..2 {
+            backs.push(from(&[("pod-template-hash", &format!("{ns}-{i}"))], 5432 + i as u16));
+        }
+        objects.push(ingress_policy(&name, "back", app("back"), backs));
+    }
+    objects
+}
+
 /// 10,000 pods and 10,000 policies in one namespace; every policy selects every pod, and each allows
 /// another pod on another port.
 pub fn select_all() -> Vec<Object> {
@@ -312,7 +367,8 @@ mod tests {
 
     #[test]
     fn tenants_have_four_pods_and_three_policies_each() {
-        for objects in [antrea_like_of(50), monitored_of(50)] {
+        let blocked = [blocked_of(50, Holes::Same), blocked_of(50, Holes::Own)];
+        for objects in [antrea_like_of(50), monitored_of(50)].into_iter().chain(blocked) {
             assert_eq!(count(&objects, "Pod"), 200);
             assert_eq!(count(&objects, "NetworkPolicy"), 150);
         }

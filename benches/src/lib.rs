@@ -16,7 +16,9 @@ mod small;
 mod tenants;
 
 pub use changes::{Change, Step, changes};
-pub use large::{Shape, antrea_like, antrea_like_of, monitored_of, select_all, select_all_of};
+pub use large::{
+    Holes, Shape, antrea_like, antrea_like_of, blocked_of, monitored_of, select_all, select_all_of,
+};
 pub use rng::Rng;
 pub use small::{Event, random_events, random_small};
 pub use tenants::Tenants;

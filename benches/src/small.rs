@@ -165,6 +165,27 @@ impl Maker {
                 let key = ObjectKey { kind: "Pod", namespace: "a".to_owned(), name: "never".to_owned() };
                 vec![Event::Delete(key)]
             }
+            (14, _) => {
+                // All at once, so that blocks which held most of them hold few now, or the other way round.
+                let (half, families) = (self.rng.below(2) as u8 * 8, self.rng.between(1, 3));
+                let mut moved = Vec::new();
+                for object in objects.iter_mut() {
+                    let Object::Pod(pod) = object else { continue };
+                    if pod.host_network {
+                        continue;
+                    }
+                    let low = half | self.rng.below(8) as u8;
+                    pod.ips = Vec::new();
+                    if families & 1 != 0 {
+                        pod.ips.push(Ipv4Addr::new(10, 0, 0, low).into());
+                    }
+                    if families & 2 != 0 {
+                        pod.ips.push(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, low.into()).into());
+                    }
+                    moved.push(Event::Apply(Box::new(object.clone())));
+                }
+                moved
+            }
             (20 | 21, _) => {
                 let policy = self.cluster_policy();
                 put(objects, policy)

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_policy::{
-    ClassId, Cluster, Decider, DeciderId, Delta, Identity, Outcome, PortKey, Program, ProgramId, Programs,
+    ClassId, Cluster, Decider, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, ProgramId, Programs,
     Reason, Row, Side, Verdict,
 };
 
@@ -22,11 +22,12 @@ pub struct Mirror {
 
 #[derive(Clone, Debug)]
 struct Copied {
-    default_any: Row,
-    default_pod: Row,
+    /// For classes without a row.
+    defaults: BTreeMap<Kind, Row>,
     rows: BTreeMap<ClassId, Row>,
-    /// For pods that reach themselves through a Service; the row of the other classes is `None`'s.
-    itself: BTreeMap<Option<ClassId>, Row>,
+    /// For pods that reach themselves through a Service.
+    itself: BTreeMap<ClassId, Row>,
+    itself_defaults: BTreeMap<Family, Row>,
 }
 
 /// One change of the step that makes new state effective.
@@ -55,21 +56,24 @@ impl Mirror {
         };
         for (id, class) in &delta.rows {
             let program = find(*id)?;
-            let (row, itself) = (program.row(*class), row_of_itself(program, *class));
+            let (row, itself) = (program.row(*class), program.row_of_itself(*class));
             if row.or(itself).is_none() {
                 return Err(format!("{id:?} has no row for {class:?}"));
             }
             let known = self.programs.get_mut(id).ok_or_else(|| format!("rows for unknown {id:?}"))?;
             known.rows.extend(row.map(|row| (*class, row.clone())));
-            known.itself.extend(itself.map(|row| (Some(*class), row.clone())));
+            known.itself.extend(itself.map(|row| (*class, row.clone())));
         }
         for id in &delta.programs {
             let program = find(*id)?;
             let copied = Copied {
-                default_any: program.default_row(false).clone(),
-                default_pod: program.default_row(true).clone(),
+                defaults: Kind::ALL.map(|kind| (kind, program.default_row(kind).clone())).into(),
                 rows: program.rows().map(|(class, row)| (class, row.clone())).collect(),
                 itself: program.rows_of_itself().map(|(class, row)| (class, row.clone())).collect(),
+                itself_defaults: Family::ALL
+                    .into_iter()
+                    .filter_map(|family| Some((family, program.default_row_of_itself(family)?.clone())))
+                    .collect(),
             };
             if self.programs.insert(*id, copied).is_some() {
                 return Err(format!("{id:?} is told as new twice"));
@@ -107,7 +111,7 @@ impl Mirror {
         for (id, class) in &delta.rows_gone {
             let program =
                 self.programs.get_mut(id).ok_or_else(|| format!("rows of unknown {id:?} are gone"))?;
-            let (row, itself) = (program.rows.remove(class), program.itself.remove(&Some(*class)));
+            let (row, itself) = (program.rows.remove(class), program.itself.remove(class));
             row.or(itself).ok_or_else(|| format!("{id:?} never had the row {class:?} that is gone"))?;
         }
         for id in &delta.programs_gone {
@@ -137,7 +141,7 @@ impl Mirror {
             Some(identity) => (identity.class, true),
             None => (self.longest_match(other)?, false),
         };
-        let default = if pod { &program.default_pod } else { &program.default_any };
+        let default = &program.defaults[&Kind { pod, family: Family::of(other) }];
         Ok(program.rows.get(&class).unwrap_or(default).outcome(key))
     }
 
@@ -157,7 +161,9 @@ impl Mirror {
             (&decision.ingress, identity.and_then(|identity| identity.ingress)),
         ] {
             let program = id.and_then(|id| self.programs.get(&id));
-            let row = program.zip(identity).and_then(|(program, identity)| program.itself(identity.class));
+            let row = program
+                .zip(identity)
+                .and_then(|(program, identity)| program.itself(identity.class, Family::of(pod)));
             let verdict = row.map_or(Verdict::Allowed, |row| row.outcome(key).verdict);
             if verdict != side.verdict {
                 return Err(format!("{pod} to itself, {protocol}/{port}: {verdict:?}\n engine {decision:?}"));
@@ -231,19 +237,19 @@ impl Mirror {
     /// Whether every copy still means what the engine's programs mean: programs never change in
     /// secret, and none is kept or missed.
     pub fn copies_are_current(&self, cluster: &Cluster) -> Result<(), String> {
-        let pods = self.addresses.values().map(|identity| (identity.class, true));
-        let classes: Vec<_> = pods.chain(self.prefixes.values().map(|class| (*class, false))).collect();
+        let pods = self.addresses.iter().map(|(ip, identity)| (identity.class, kind(*ip, true)));
+        let prefixes = self.prefixes.iter().map(|(net, class)| (*class, kind(net.addr(), false)));
+        let classes: Vec<_> = pods.chain(prefixes).collect();
         for (id, copied) in &self.programs {
             let program = cluster.program(*id).ok_or_else(|| format!("{id:?} was never told as gone"))?;
-            for (class, pod) in &classes {
-                let default = if *pod { &copied.default_pod } else { &copied.default_any };
-                let mine = copied.rows.get(class).unwrap_or(default);
-                let theirs = program.row(*class).unwrap_or_else(|| program.default_row(*pod));
+            for (class, kind) in &classes {
+                let mine = copied.rows.get(class).unwrap_or(&copied.defaults[kind]);
+                let theirs = program.row_towards(*class, *kind);
                 if mine != theirs {
                     return Err(format!("{id:?} {class:?}: told {mine:?}, now {theirs:?}"));
                 }
-                let (mine, theirs) = (copied.itself(*class), program.itself(*class));
-                if *pod && mine != theirs {
+                let (mine, theirs) = (copied.itself(*class, kind.family), program.itself(*class, kind.family));
+                if kind.pod && mine != theirs {
                     return Err(format!("{id:?} {class:?} itself: told {mine:?}, now {theirs:?}"));
                 }
             }
@@ -279,13 +285,13 @@ impl Mirror {
 }
 
 impl Copied {
-    fn itself(&self, class: ClassId) -> Option<&Row> {
-        self.itself.get(&Some(class)).or_else(|| self.itself.get(&None))
+    fn itself(&self, class: ClassId, family: Family) -> Option<&Row> {
+        self.itself.get(&class).or_else(|| self.itself_defaults.get(&family))
     }
 }
 
-fn row_of_itself(program: &Program, class: ClassId) -> Option<&Row> {
-    program.rows_of_itself().find(|(named, _)| *named == Some(class)).map(|(_, row)| row)
+fn kind(ip: IpAddr, pod: bool) -> Kind {
+    Kind { pod, family: Family::of(ip) }
 }
 
 fn same(side: &Side, outcome: Outcome) -> Result<(), String> {

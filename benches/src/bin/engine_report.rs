@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
 use podgate_api::Object;
-use podgate_bench::{Step, antrea_like_of, changes, monitored_of, select_all_of};
+use podgate_bench::{Holes, Step, antrea_like_of, blocked_of, changes, monitored_of, select_all_of};
 use podgate_policy::{Cluster, Connection, Settings};
 
 /// The allocator of the `podgate` binary; counts bytes in use, and the most that ever were, when asked to.
@@ -167,7 +167,13 @@ fn main() -> io::Result<()> {
     report_changes(&mut out, cluster, runs)?;
     let name = format!("{size}, with monitoring that all allow");
     let cluster = report_build(&mut out, &name, runs, || monitored_of(namespaces))?;
-    report_changes(&mut out, cluster, runs)
+    report_changes(&mut out, cluster, runs)?;
+    for (holes, what) in [(Holes::Same, "the same block"), (Holes::Own, "blocks of their own")] {
+        let name = format!("{size}, all with {what}");
+        let cluster = report_build(&mut out, &name, runs, || blocked_of(namespaces, holes))?;
+        report_changes(&mut out, cluster, runs)?;
+    }
+    Ok(())
 }
 
 fn report_changes(out: &mut impl Write, mut cluster: Cluster, runs: usize) -> io::Result<()> {

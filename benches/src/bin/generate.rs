@@ -1,7 +1,7 @@
 //! Writes a generated cluster as manifests, for measuring whole commands.
 //!
-//! `generate SHAPE NUMBER FILE`: `monitored`, `antrea` or `tenants` with a number of namespaces; `select-all`
-//! with a number of pods and policies; `mixed` with a number of namespaces of ten pods and ten policies;
+//! `generate SHAPE NUMBER FILE`: `monitored`, `antrea`, `same-block`, `own-blocks` or `tenants` with a number of
+//! namespaces; `select-all` with a number of pods and policies; `mixed` with a number of namespaces of ten pods and ten policies;
 //! `real`: 604 namespaces, 5,413 pods and 13,678 policies, the size of a cluster that somebody runs. A FILE
 //! that ends in `.json` gets a JSON list, one in `.policies.yaml` the policies alone, one in `.traffic.json` a
 //! question for each pair of pods in the form of cyclonus, otherwise YAML documents.
@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use podgate_api::{LabelSelector, NetworkPolicy, Object, Operator, Peer, Pod, PortMatch, Rule};
-use podgate_bench::{Shape, Tenants, antrea_like_of, monitored_of, select_all_of};
+use podgate_bench::{Holes, Shape, Tenants, antrea_like_of, blocked_of, monitored_of, select_all_of};
 use serde_json::{Map, Value, json};
 
 fn main() -> ExitCode {
@@ -83,8 +83,10 @@ fn nested(out: &mut impl Write, value: &Value, indent: usize) -> io::Result<()> 
 }
 
 fn usage(why: &str) -> ExitCode {
-    let _ =
-        writeln!(io::stderr(), "{why}: generate monitored|antrea|tenants|select-all|mixed|real NUMBER FILE");
+    let _ = writeln!(
+        io::stderr(),
+        "{why}: generate monitored|antrea|same-block|own-blocks|tenants|select-all|mixed|real NUMBER FILE"
+    );
     ExitCode::from(2)
 }
 
@@ -92,6 +94,8 @@ fn objects(shape: &str, number: u32) -> Option<Vec<Object>> {
     Some(match shape {
         "monitored" => monitored_of(number),
         "antrea" => antrea_like_of(number),
+        "same-block" => blocked_of(number, Holes::Same),
+        "own-blocks" => blocked_of(number, Holes::Own),
         "select-all" => select_all_of(number, 1),
         "tenants" => {
             Tenants { namespaces: number, pods: 10, policies: number * Tenants::EACH, nodes: 10 }.generate()

@@ -7,7 +7,7 @@
 //! ```
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use podgate_policy::{ClassId, Program, ProgramId, Programs};
+use podgate_policy::{ClassId, Kind, Program, ProgramId, Programs};
 use rustc_hash::FxHashMap;
 
 use crate::ip::{IpSet, by_longest_prefix};
@@ -233,8 +233,9 @@ impl Relation {
                 own.push((*class, id));
             }
         }
-        let any = self.sets.id(PortSet::allowed(program.default_row(false)));
-        let pod = self.sets.id(PortSet::allowed(program.default_row(true)));
+        let family = self.family;
+        let [any, pod] = [false, true].map(|pod| program.default_row(Kind { pod, family }));
+        let (any, pod) = (self.sets.id(PortSet::allowed(any)), self.sets.id(PortSet::allowed(pod)));
         Table { any, pod, own }
     }
 

@@ -12,6 +12,7 @@ use podgate_api::{
     ConnectivityTest, Gateway, Ingress, LabelSelector, Labels, Meta, Namespace, Node, Object, Pod, PodPhase,
     Route, Service, Source, Workload as ApiWorkload, WorkloadKind,
 };
+pub use podgate_policy::Family;
 use podgate_policy::{Cluster, Identity, Settings};
 use rustc_hash::FxHashMap;
 
@@ -28,22 +29,6 @@ pub struct PodId(pub u32);
 /// Place of a variant in [`World::variants`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VariantId(pub u32);
-
-/// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(ip: IpAddr) -> Family {
-        if ip.is_ipv4() { Family::V4 } else { Family::V6 }
-    }
-}
 
 /// What manifests don't say.
 #[derive(Clone, Debug)]

@@ -94,12 +94,15 @@ fn the_default_row_for_pods_differs_from_the_one_for_others() {
     net.serve(1, 80);
     let mut datapath = net.open();
     let mut policy = Policy::open(2).pod(1, None, Some(1));
-    let program = podgate_policy::Program::new(row(allowed(1)), row(denied(2)));
+    let mut program = podgate_policy::Program::new(row(allowed(1)), row(denied(2)));
+    program.set_default_v6(row(denied(3)), row(allowed(4)));
     policy.programs.insert(podgate_policy::ProgramId(1), program);
     policy.publish_full(&mut datapath);
     datapath.set_unknown_pods(UnknownPods::Open);
     assert!(!net.tcp(2, (pod4(1), 80)), "pod 2 is a pod");
     assert!(net.tcp(3, (pod4(1), 80)), "pod 3 isn't known as one");
+    assert!(net.tcp(2, (pod6(1), 80)), "IPv6 has default rows of its own");
+    assert!(!net.tcp(3, (pod6(1), 80)), "for others as well");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_program_without_room_closes_its_pod_alone_until_there_is_room() {
 fn a_row_without_room_closes_the_pods_of_its_program() {
     let net = Net::new(3);
     (1..=3).for_each(|pod| net.serve(pod, 80));
-    let capacity = Capacity { rows: 3, ..net.options().capacity };
+    let capacity = Capacity { rows: 5, ..net.options().capacity };
     let mut datapath = BpfDatapath::open(BpfOptions { capacity, ..net.options() }).expect("open");
     let policy = Policy::open(3).program(1, row(allowed(1)), &[(2, row(allowed(2)))]).pod(1, None, Some(1));
     policy.publish_full(&mut datapath);

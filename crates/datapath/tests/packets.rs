@@ -5,7 +5,7 @@ mod support;
 use std::net::IpAddr;
 
 use podgate_datapath::{Datapath, Reason};
-use podgate_policy::{ClassId, PortKey, PortRange, Row, Verdict};
+use podgate_policy::{ClassId, Family, Kind, PortKey, PortRange, Row, Verdict};
 use proptest::prelude::*;
 use support::test_run::{TestRun, packet};
 use support::*;
@@ -75,7 +75,8 @@ fn kernel_and_tables_agree_on_random_rows() {
                     continue;
                 }
                 let key = if with_ports { key } else { PortKey::new(key.protocol(), 0) };
-                let expected = program.outcome(ClassId(2), true, key).verdict == Verdict::Allowed;
+                let kind = Kind { pod: true, family: Family::V4 };
+                let expected = program.outcome(ClassId(2), kind, key).verdict == Verdict::Allowed;
                 for (from, to) in ends {
                     let bytes = packet(from, to, key.protocol(), &upper(key.protocol(), key.port()));
                     prop_assert_eq!(run.accepts(&bytes), expected, "{:?} to {}", key, to);

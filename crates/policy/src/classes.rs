@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use crate::predicates::{NameId, PredId, Predicates, Question};
-use crate::tables::ClassId;
+use crate::blocks::in_one_only;
+use crate::predicates::{IS_POD, IS_V6, NameId, PredId, Predicates, Question};
+use crate::tables::{ClassId, Family, Kind};
 
-/// The predicates that are answered with yes, sorted.
+/// The predicates that are answered unusually, sorted.
 pub(crate) type ClassKey = SmallVec<[PredId; 8]>;
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Classes {
     by_key: FxHashMap<Arc<[PredId]>, ClassId>,
     /// Named-port predicates by name and protocol.
     named: FxHashMap<(NameId, u8), Vec<PredId>>,
+    /// Classes by kind.
+    counts: [usize; 4],
     last: u32,
     /// Classes that members left since they were last looked at.
     left: Vec<ClassId>,
@@ -37,10 +40,28 @@ pub(crate) struct Move<M> {
     pub key: ClassKey,
 }
 
+fn kind_of(key: &[PredId]) -> Kind {
+    let (pod, rest) = match key {
+        [IS_POD, rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    Kind { pod, family: if rest.first() == Some(&IS_V6) { Family::V6 } else { Family::V4 } }
+}
+
 impl Classes {
-    /// The predicates that the class's addresses answer with yes, sorted.
+    /// The predicates that the class's addresses answer unusually, sorted.
     pub fn key(&self, class: ClassId) -> &[PredId] {
         &self.classes[&class].key
+    }
+
+    /// What its addresses are; IPv4 stands for both families where keys don't tell them apart.
+    pub fn kind(&self, class: ClassId) -> Kind {
+        kind_of(self.key(class))
+    }
+
+    /// How many classes of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.counts[kind.index()]
     }
 
     pub fn len(&self) -> usize {
@@ -88,6 +109,35 @@ impl Classes {
         }
     }
 
+    /// Has these predicates, sorted, counted the other way round for addresses of a kind: what was unusual is
+    /// usual now. The classes stay what they are.
+    pub fn turn(&mut self, ids: &[PredId], kind: Kind, predicates: &mut Predicates) {
+        for id in ids {
+            let others = |class: &mut ClassId| kind_of(&self.classes[class].key) != kind;
+            predicates.get_mut(*id).classes.retain(others);
+        }
+        let of_kind = self.classes.iter().filter(|(_, state)| kind_of(&state.key) == kind);
+        let mut turned: Vec<ClassId> = of_kind.map(|(class, _)| *class).collect();
+        turned.sort_unstable();
+        // Of classes with equal keys, the one that new members join stays the same.
+        turned.retain(|class| {
+            let key = &self.classes[class].key;
+            let joined = self.by_key.get(key) == Some(class);
+            if joined {
+                self.by_key.remove(key);
+            }
+            let key: Arc<[PredId]> = in_one_only(key, ids).into();
+            for id in ids.iter().filter(|id| key.binary_search(id).is_ok()) {
+                predicates.get_mut(*id).classes.push(*class);
+            }
+            self.classes.get_mut(class).expect("a class to turn").key = key;
+            joined
+        });
+        for class in turned {
+            self.by_key.insert(self.classes[&class].key.clone(), class);
+        }
+    }
+
     /// Puts members into the classes of their keys. `settle` hears each member with its class, also
     /// where the class stays the same.
     ///
@@ -129,6 +179,7 @@ impl Classes {
         for predicate in key.iter() {
             predicates.get_mut(*predicate).classes.push(class);
         }
+        self.counts[kind_of(&key).index()] += 1;
         self.by_key.insert(key.clone(), class);
         self.classes.insert(class, Class { key, members: 0 });
     }
@@ -180,6 +231,8 @@ impl Classes {
             if self.by_key.get(&old) == Some(&class) {
                 self.by_key.remove(&old);
             }
+            self.counts[kind_of(&old).index()] -= 1;
+            self.counts[kind_of(&key).index()] += 1;
             self.by_key.insert(key, class);
         }
     }
@@ -206,8 +259,10 @@ impl Classes {
     /// Forgets an empty class.
     pub fn remove(&mut self, class: ClassId, predicates: &mut Predicates) {
         let Some(state) = self.classes.remove(&class) else { return };
+        self.counts[kind_of(&state.key).index()] -= 1;
         for predicate in state.key.iter() {
             let classes = &mut predicates.get_mut(*predicate).classes;
+            // The newest classes go first, most often.
             if let Some(at) = classes.iter().rposition(|c| *c == class) {
                 classes.swap_remove(at);
             }

@@ -51,6 +51,8 @@ pub struct Cluster {
     pub(crate) sets: SubjectSets,
     pub(crate) programs: ProgramTable,
     pub(crate) deciders: Deciders,
+    /// How many prefixes, and pods' addresses, came or went since the usual answers were last looked at.
+    pub(crate) shifted: [usize; 2],
 }
 
 /// Sets of pods that the same subject predicates select and whose named ports agree.
@@ -103,6 +105,7 @@ impl Cluster {
             sets: SubjectSets::default(),
             programs: ProgramTable::default(),
             deciders: Deciders::default(),
+            shifted: [0; 2],
         }
     }
 

@@ -2,24 +2,25 @@
 //!
 //! ```text
 //! namespaces, blocks -> answers of predicates -> sets of subjects -> programs in use
-//!                                            \-> classes ---------> rows of programs -> Delta
+//!               usual answers of predicates -\-> classes ---------> rows of programs -> Delta
 //! ```
 
 mod answers;
 mod programs;
+mod usual;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustc_hash::FxHashSet;
 
-use crate::blocks::{BlockChanges, roots};
+use crate::blocks::{BlockChanges, family};
 use crate::classes::{ClassKey, Move};
 use crate::cluster::Cluster;
 use crate::parallel::map;
 use crate::pods::{AddressIx, PodIx, Told};
-use crate::predicates::{IS_POD, PredId, Question};
-use crate::tables::{ClassId, Delta, Identity};
+use crate::predicates::{PredId, Question};
+use crate::tables::{ClassId, Delta, Family, Identity, Kind};
 
 /// An address of a pod, or a prefix of addresses that no pod has.
 #[derive(Clone, Copy, Debug)]
@@ -33,15 +34,17 @@ impl Cluster {
     /// tells what changed.
     pub fn commit(&mut self) -> Delta {
         let mut delta = Delta::default();
-        let blocks = self.refresh_blocks(&mut delta);
+        let gone = self.update_blocks();
         self.mark_pods_to_ask();
         let mut regroup = self.forget_dead_subjects();
         regroup.extend(self.answer_fresh_predicates());
         regroup.extend(self.ask_dirty_pods());
+        self.choose_usual_answers();
+        let blocks = self.refresh_blocks(gone, &mut delta);
         let fresh_programs = self.regroup_subjects(regroup);
         self.remove_unused_programs(&mut delta);
         self.forget_dead_peers();
-        self.touch_inside(&blocks.nets);
+        self.touch_unusual(&blocks);
         let touched = self.pods.take_touched();
         let fresh_classes = self.reclassify(&touched, &blocks, &mut delta);
         self.remove_empty_classes(&mut delta);
@@ -70,14 +73,17 @@ impl Cluster {
         delta
     }
 
-    fn refresh_blocks(&mut self, delta: &mut Delta) -> BlockChanges {
+    /// Files new blocks and forgets those that are out of use. Returns the prefixes that are gone.
+    fn update_blocks(&mut self) -> Vec<(IpNet, ClassId)> {
         let mut gone = Vec::new();
         let fresh: FxHashSet<PredId> = self.predicates.fresh.iter().copied().collect();
-        for id in &self.predicates.dead {
-            if let Question::Block(cidr, except) = &self.predicates.get(*id).question
-                && !fresh.contains(id)
-            {
-                self.blocks.remove(*id, *cidr, except, &mut gone);
+        let mut dead: Vec<PredId> =
+            self.predicates.dead.iter().copied().filter(|id| !fresh.contains(id)).collect();
+        // Lists by id are cheapest to empty from their ends.
+        dead.sort_unstable_by(|a, b| b.cmp(a));
+        for id in dead {
+            if let Question::Block(cidr, except) = &self.predicates.get(id).question {
+                self.blocks.remove(id, *cidr, except, &mut gone);
             }
         }
         for id in &self.predicates.fresh {
@@ -88,12 +94,16 @@ impl Cluster {
             }
         }
         self.ask_nodes(&mut gone);
-        // A prefix may have gone and come back within this commit.
-        let changes = self.blocks.refresh(&self.predicates, gone);
-        for (net, class) in &changes.gone {
-            self.classes.leave(*class);
-            if self.blocks.get(net).is_none() {
-                delta.prefixes.push((*net, None));
+        gone
+    }
+
+    fn refresh_blocks(&mut self, gone: Vec<(IpNet, ClassId)>, delta: &mut Delta) -> BlockChanges {
+        let changes = self.blocks.refresh();
+        for (net, class) in gone {
+            self.classes.leave(class);
+            // A prefix may have gone and come back within this commit.
+            if self.blocks.get(&net).is_none() {
+                delta.prefixes.push((net, None));
             }
         }
         changes
@@ -136,7 +146,9 @@ impl Cluster {
         });
         for net in &blocks.touched {
             let Some(prefix) = self.blocks.get(net) else { continue };
-            let key = ClassKey::from_slice(&prefix.blocks);
+            let kind = Kind { pod: false, family: family(net) };
+            let mut key = self.predicates.kind_key(kind);
+            key.extend_from_slice(prefix.unusual(false));
             moves.push(Move { member: Member::Prefix(*net), from: prefix.class, key });
         }
         let Cluster { classes, predicates, pods, blocks, .. } = self;
@@ -152,25 +164,14 @@ impl Cluster {
         })
     }
 
-    fn touch_inside(&mut self, nets: &[IpNet]) {
-        // The roots come as changed at the very start, when no block can hold any pod's address.
-        let nets: Vec<&IpNet> = nets
-            .iter()
-            .filter(|net| !(roots().contains(net) && self.blocks.get(net).is_some_and(|p| p.class.is_none())))
-            .collect();
-        if !nets.is_empty() {
-            self.pods.touch_inside(&nets);
-        }
-    }
-
-    /// The predicates that an address of this pod answers with yes.
+    /// The predicates that an address of this pod answers unusually.
     fn address_key(&self, ip: IpAddr, owner: PodIx) -> ClassKey {
         let state = self.pods.get(owner);
-        let mut key = ClassKey::from_slice(&[IS_POD]);
+        let mut key = self.predicates.kind_key(Kind { pod: true, family: Family::of(ip) });
         key.extend_from_slice(&state.peers);
         let sorted = state.named.is_empty();
         key.extend_from_slice(&state.named);
-        let blocks = &self.blocks.prefix_of(ip).blocks;
+        let blocks = self.blocks.prefix_of(ip).unusual(true);
         key.extend_from_slice(blocks);
         if !sorted || !blocks.is_empty() {
             key.sort_unstable();

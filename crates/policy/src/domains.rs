@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::cluster::Cluster;
 use crate::predicates::{PredId, Question};
-use crate::tables::{ProgramId, Row};
+use crate::tables::{Family, Kind, ProgramId, Row};
 
 impl Cluster {
     /// The domain names that rules in force name, sorted; `*.` in front stands for one or more labels.
@@ -19,10 +19,10 @@ impl Cluster {
     pub fn row_of_domain(&self, program: ProgramId, name: &str, network: &IpNet) -> Option<Row> {
         let state = self.programs.states.get(&program)?;
         let of_name = self.domain_questions().filter(|(_, asked)| covers(asked, name)).map(|(id, _)| id);
-        let mut answers: Vec<PredId> = of_name.collect();
-        answers.extend(self.blocks.get(network).into_iter().flat_map(|prefix| prefix.blocks.iter()));
-        answers.sort_unstable();
-        Some(state.row_of(&answers, self.facts()))
+        let mut unusual: Vec<PredId> = of_name.collect();
+        unusual.extend(self.blocks.get(network).into_iter().flat_map(|prefix| prefix.unusual(false)));
+        let kind = Kind { pod: false, family: Family::of(network.addr()) };
+        Some(state.row_of(&unusual, kind, self.facts()))
     }
 
     fn domain_questions(&self) -> impl Iterator<Item = (PredId, &str)> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::cluster::Cluster;
 use crate::pods::Told;
 use crate::program::Programs;
-use crate::tables::{Decider, Direction, PolicyRef, PortKey, ProgramId, RuleRef, Verdict};
+use crate::tables::{Decider, Direction, Family, Kind, PolicyRef, PortKey, ProgramId, RuleRef, Verdict};
 
 /// A connection attempt, as policy sees it: after Service translation, before masquerading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +121,8 @@ impl Cluster {
         let told = self.told(pod);
         let side = |program: Option<ProgramId>| {
             let program = program.and_then(|program| self.program(program));
-            let row = program.zip(told).and_then(|(program, told)| program.itself(told.class));
+            let row =
+                program.zip(told).and_then(|(program, told)| program.itself(told.class, Family::of(pod)));
             let Some(outcome) = row.map(|row| row.outcome(key)) else { return Side::allowed(Reason::Itself) };
             match self.decider(outcome.decider) {
                 Some(Decider::Rule(rule)) => Side { verdict: outcome.verdict, reason: Reason::Rule(rule) },
@@ -157,7 +158,8 @@ impl Cluster {
             // Only before the first commit: nothing has been told yet.
             return Side::allowed(Reason::NotIsolated);
         };
-        let outcome = program.outcome(class, other_pod.is_some(), key);
+        let kind = Kind { pod: other_pod.is_some(), family: Family::of(other) };
+        let outcome = program.outcome(class, kind, key);
         let reason = match self.decider(outcome.decider) {
             Some(Decider::Rule(rule)) => Reason::Rule(rule),
             Some(Decider::Isolation { policies, .. }) => Reason::Isolated(policies),

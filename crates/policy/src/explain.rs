@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::evaluate::{Connection, Decision, Reason};
 use crate::policies::CompiledRule;
 use crate::predicates::{NameId, PredId};
-use crate::tables::{Direction, PolicyRef, PortKey, RuleRef, Tier};
+use crate::tables::{Direction, Family, Kind, PolicyRef, PortKey, RuleRef, Tier};
 
 /// A verdict with everything that was asked on the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +94,10 @@ impl Cluster {
         let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else {
             return Vec::new();
         };
-        let answers = self.answers_of(other);
         let is_pod = self.told(other).is_some();
         let named = self.named_at(destination, key);
         let matches_peer = |rule: &CompiledRule| {
-            rule.any
-                || (rule.all_pods && is_pod)
-                || rule.peers.iter().any(|id| answers.binary_search(id).is_ok())
+            rule.any || (rule.all_pods && is_pod) || rule.peers.iter().any(|id| self.answers(other, *id))
         };
         let matches_port = |rule: &CompiledRule| {
             rule.ranges.iter().any(|(lo, hi)| (*lo..=*hi).contains(&key.0))
@@ -131,9 +128,12 @@ impl Cluster {
             .collect()
     }
 
-    /// The predicates that an address answers with yes, sorted.
-    fn answers_of(&self, ip: IpAddr) -> Vec<PredId> {
-        self.class_of(ip).map(|class| self.classes.key(class).to_vec()).unwrap_or_default()
+    /// Whether an address answers a predicate with yes.
+    fn answers(&self, ip: IpAddr, id: PredId) -> bool {
+        let kind = Kind { pod: self.told(ip).is_some(), family: Family::of(ip) };
+        let unusual =
+            self.class_of(ip).is_some_and(|class| self.classes.key(class).binary_search(&id).is_ok());
+        unusual != self.predicates.is_usual(id, kind)
     }
 
     /// What the pod at an address calls this port.

@@ -39,6 +39,6 @@ pub use explain::{Effect, Explanation, PolicyTrace, RuleTrace};
 pub use program::{Program, Programs};
 pub use redundancy::{PolicyUse, RuleUse};
 pub use tables::{
-    ClassId, Decider, DeciderId, Delta, Direction, Identity, Outcome, PolicyRef, PortKey, PortRange,
-    ProgramId, Row, RuleRef, Tier, Verdict,
+    ClassId, Decider, DeciderId, Delta, Direction, Family, Identity, Kind, Outcome, PolicyRef, PortKey,
+    PortRange, ProgramId, Row, RuleRef, Tier, Verdict,
 };

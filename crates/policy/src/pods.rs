@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use ipnet::IpNet;
 use podgate_api::{Pod, PodPhase};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
@@ -78,6 +77,13 @@ pub(crate) struct Told {
     pub node: Option<Arc<str>>,
 }
 
+impl Address {
+    /// A pod that claims it.
+    pub fn claimant(&self) -> Option<PodIx> {
+        self.claims.first().copied()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Pods {
     slots: Vec<Option<PodState>>,
@@ -89,6 +95,8 @@ pub(crate) struct Pods {
     /// Addresses whose identity must be looked at again, beside those of touched pods.
     listed: Vec<AddressIx>,
     touched: Vec<PodIx>,
+    /// How many addresses came or went.
+    shifted: usize,
     /// Pods about which everything must be asked again.
     pub dirty: Vec<PodIx>,
 }
@@ -203,11 +211,11 @@ impl Pods {
         }
     }
 
-    /// Has the identities of all addresses inside any of these networks looked at again.
-    pub fn touch_inside(&mut self, nets: &[&IpNet]) {
+    /// Has the identities of these addresses looked at again.
+    pub fn touch_addresses(&mut self, which: impl Fn(IpAddr) -> bool) {
         for (ix, address) in self.addresses.iter_mut().enumerate() {
             let Some(address) = address else { continue };
-            if !address.listed && nets.iter().any(|net| net.contains(&address.ip)) {
+            if !address.listed && which(address.ip) {
                 address.listed = true;
                 self.listed.push(ix as AddressIx);
             }
@@ -248,6 +256,15 @@ impl Pods {
         self.by_ip.get(&ip).map(|ix| self.address(*ix))
     }
 
+    /// How many addresses came or went since this was last asked.
+    pub fn take_shifted(&mut self) -> usize {
+        std::mem::take(&mut self.shifted)
+    }
+
+    pub fn count_addresses(&self) -> usize {
+        self.by_ip.len()
+    }
+
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.iter().flatten()
     }
@@ -256,12 +273,13 @@ impl Pods {
     pub fn forget_address(&mut self, ix: AddressIx) {
         if let Some(address) = self.addresses[ix as usize].take() {
             self.by_ip.remove(&address.ip);
+            self.shifted += 1;
             self.free_addresses.push(ix);
         }
     }
 
     fn claim(&mut self, ix: PodIx) {
-        let Pods { slots, addresses, free_addresses, by_ip, .. } = self;
+        let Pods { slots, addresses, free_addresses, by_ip, shifted, .. } = self;
         let state = slots[ix as usize].as_ref().expect("a pod in use");
         if !state.eligible() {
             return;
@@ -276,6 +294,7 @@ impl Pods {
                     told: None,
                     listed: false,
                 };
+                *shifted += 1;
                 match free_addresses.pop() {
                     Some(at) => {
                         addresses[at as usize] = Some(address);

@@ -1,6 +1,8 @@
 //! Predicates: the yes-or-no questions that the policies in use ask about an address.
 //!
-//! A class is the list of questions that are answered with yes; nothing else about an address matters.
+//! Each question has a *usual* answer: no, except for blocks that hold most addresses of a kind. A class is
+//! the list of questions that are answered unusually; nothing else about an address matters. So neither a
+//! label that few pods have nor a hole in a block that holds all others costs anything at the rest.
 
 use std::hash::BuildHasher;
 
@@ -9,8 +11,9 @@ use ipnet::IpNet;
 use podgate_api::LabelSelector;
 use smallvec::SmallVec;
 
+use crate::classes::ClassKey;
 use crate::labels::{Atoms, SelectorIndex};
-use crate::tables::{ClassId, ProgramId};
+use crate::tables::{ClassId, Family, Kind, ProgramId};
 
 /// Place of a predicate in [`Predicates`].
 pub(crate) type PredId = u32;
@@ -32,6 +35,10 @@ pub(crate) type Ids = SmallVec<[u32; 4]>;
 /// other addresses.
 pub(crate) const IS_POD: PredId = 0;
 
+/// "Is it an IPv6 address": part of a key only where families answer differently though neither answers
+/// unusually, see [`Predicates::apart`].
+pub(crate) const IS_V6: PredId = 1;
+
 /// Where a pod selector looks for pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
@@ -46,6 +53,8 @@ pub(crate) enum Scope {
 pub(crate) enum Question {
     /// Is it a pod's?
     IsPod,
+    /// Is it an IPv6 address?
+    IsV6,
     /// Does this selector select the pod, as the subject of policies?
     Subject(Scope, LabelSelector),
     /// Does this selector select the pod, as the peer of rules?
@@ -76,11 +85,14 @@ pub(crate) struct Predicate {
     /// Of the question: growing the table must not hash it again.
     hash: u64,
     refs: u32,
+    /// The kinds of addresses that usually answer with yes: a bit each, see [`Kind::bit`]. Fixed while a
+    /// program asks.
+    pub usual: u8,
     /// Subject: the policies with this subject.
     pub policies: Ids,
     /// Subject: the sets of pods for which it is answered with yes.
     pub sets: Ids,
-    /// Peer, block, named port: the classes for which it is answered with yes.
+    /// Peer, block, named port: the classes for which it is answered unusually.
     pub classes: SmallVec<[ClassId; 4]>,
     /// Peer, block: the programs that ask it.
     pub programs: SmallVec<[ProgramId; 4]>,
@@ -97,6 +109,12 @@ pub(crate) struct Predicates {
     index: SelectorIndex<Scope, PredId>,
     /// Those of them about nodes.
     node_questions: Vec<PredId>,
+    /// How many of them have yes as the usual answer.
+    usually_yes: usize,
+    /// Keys tell the families apart, for addresses of no pod and for pods': some question has another usual
+    /// answer in one family. It stays so: to join what was told apart would change the class of half of all
+    /// addresses.
+    pub apart: [bool; 2],
     /// New since the last commit.
     pub fresh: Vec<PredId>,
     /// Not in use any more since the last commit.
@@ -112,11 +130,15 @@ impl Predicates {
             hasher: DefaultHashBuilder::default(),
             index: SelectorIndex::new(),
             node_questions: Vec::new(),
+            usually_yes: 0,
+            apart: [false; 2],
             fresh: Vec::new(),
             dead: Vec::new(),
         };
         let is_pod = predicates.hold(Question::IsPod);
         debug_assert_eq!(is_pod, IS_POD);
+        let is_v6 = predicates.hold(Question::IsV6);
+        debug_assert_eq!(is_v6, IS_V6);
         predicates.fresh.clear();
         predicates
     }
@@ -139,6 +161,42 @@ impl Predicates {
     /// Whether the predicate is still in use: `false` between its last release and the commit's end.
     pub fn in_use(&self, id: PredId) -> bool {
         self.get(id).refs > 0
+    }
+
+    /// Whether addresses of this kind usually answer with yes.
+    pub fn is_usual(&self, id: PredId, kind: Kind) -> bool {
+        self.usually_yes > 0 && self.get(id).usual & kind.bit() != 0
+    }
+
+    /// Whether some question has yes as the usual answer.
+    pub fn has_usual(&self) -> bool {
+        self.usually_yes > 0
+    }
+
+    /// Sets the usual answer. Programs that asked before must be made anew, see [`Predicate::usual`].
+    pub fn set_usual(&mut self, id: PredId, kind: Kind, yes: bool) {
+        let predicate = self.get_mut(id);
+        let before = predicate.usual;
+        predicate.usual = if yes { before | kind.bit() } else { before & !kind.bit() };
+        let after = predicate.usual;
+        self.usually_yes = self.usually_yes + usize::from(after != 0) - usize::from(before != 0);
+    }
+
+    /// What the key of an address begins with, by its kind.
+    pub fn kind_key(&self, kind: Kind) -> ClassKey {
+        let mut key = ClassKey::new();
+        if kind.pod {
+            key.push(IS_POD);
+        }
+        if kind.family == Family::V6 && self.apart[usize::from(kind.pod)] {
+            key.push(IS_V6);
+        }
+        key
+    }
+
+    /// The blocks in use.
+    pub fn blocks(&self) -> impl Iterator<Item = PredId> {
+        self.all().filter(|(_, question)| matches!(question, Question::Block(..))).map(|(id, _)| id)
     }
 
     /// All questions in use.
@@ -182,6 +240,7 @@ impl Predicates {
             question,
             hash,
             refs: 1,
+            usual: 0,
             policies: Ids::new(),
             sets: Ids::new(),
             classes: SmallVec::new(),
@@ -212,6 +271,7 @@ impl Predicates {
             if let Some((scope, selector)) = predicate.question.selector() {
                 self.index.unfile(scope, selector, id);
             }
+            self.usually_yes -= usize::from(predicate.usual != 0);
             if matches!(predicate.question, Question::Nodes(_)) {
                 self.node_questions.retain(|known| *known != id);
             }

@@ -3,16 +3,19 @@
 use smallvec::SmallVec;
 
 use crate::Outcome;
-use crate::tables::{ClassId, PortKey, ProgramId, Row};
+use crate::tables::{ClassId, Family, Kind, PortKey, ProgramId, Row};
 
 /// The verdict table that all pods under the same policies share, for one direction.
 ///
-/// A class without a row of its own gets the default row: one for addresses of pods, one for all
-/// others. So "any source" and "every pod" cost one row each, however many classes there are.
+/// A class without a row of its own gets the default row of its kind of address: what the program says
+/// to an address that answers as most addresses of the kind do. So "any source", "every pod" and "all
+/// of 10.0.0.0/8 but a few" cost one row each, however many classes there are.
 #[derive(Clone, Debug)]
 pub struct Program {
     default_any: Row,
     default_pod: Row,
+    /// The default rows of IPv6, where they are others.
+    default_v6: Option<Box<[Row; 2]>>,
     /// Rows, shared by classes that the program treats alike.
     pool: SmallVec<[Row; 1]>,
     /// Sorted by class; the number is a place in `pool`.
@@ -23,8 +26,8 @@ pub struct Program {
 /// What a program says to connections that its pods make to themselves through a Service.
 #[derive(Clone, Debug, Default)]
 struct Itself {
-    /// For pods whose class has no row here; `None`: allowed.
-    default: Option<Row>,
+    /// For pods whose class has no row here, by family; `None`: allowed.
+    defaults: [Option<Row>; 2],
     /// Sorted by class. Complete for classes with a row of their own when there is a default.
     rows: Vec<(ClassId, Row)>,
 }
@@ -36,14 +39,37 @@ pub trait Programs {
 }
 
 impl Program {
-    /// A program with the default rows for non-pod and for pod addresses.
+    /// A program with the default rows for non-pod and for pod addresses, of both families.
     pub fn new(default_any: Row, default_pod: Row) -> Self {
-        Program { default_any, default_pod, pool: SmallVec::new(), rows: SmallVec::new(), itself: None }
+        Program {
+            default_any,
+            default_pod,
+            default_v6: None,
+            pool: SmallVec::new(),
+            rows: SmallVec::new(),
+            itself: None,
+        }
     }
 
-    /// The row for classes without one of their own.
-    pub fn default_row(&self, pod: bool) -> &Row {
-        if pod { &self.default_pod } else { &self.default_any }
+    /// Gives IPv6 addresses default rows of their own: for non-pod and for pod addresses.
+    pub fn set_default_v6(&mut self, any: Row, pod: Row) {
+        self.default_v6 = Some(Box::new([any, pod]));
+    }
+
+    /// The row for classes without one of their own, by the kind of the address.
+    pub fn default_row(&self, kind: Kind) -> &Row {
+        match (&self.default_v6, kind) {
+            (Some(rows), Kind { pod, family: Family::V6 }) => &rows[usize::from(pod)],
+            (_, Kind { pod: true, .. }) => &self.default_pod,
+            (_, Kind { pod: false, .. }) => &self.default_any,
+        }
+    }
+
+    /// The default rows of all kinds of addresses. Equal ones may come more than once.
+    pub fn default_rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.default_any, &self.default_pod]
+            .into_iter()
+            .chain(self.default_v6.iter().flat_map(|v6| v6.iter()))
     }
 
     /// The class's own row, if it has one.
@@ -57,40 +83,54 @@ impl Program {
         self.rows.iter().map(|(class, at)| (*class, &self.pool[*at as usize]))
     }
 
-    /// The outcome for an address of this class (`pod`: a pod's address), protocol and port.
-    pub fn outcome(&self, class: ClassId, pod: bool, key: PortKey) -> Outcome {
-        self.row(class).unwrap_or_else(|| self.default_row(pod)).outcome(key)
+    /// The row for an address of this class and kind.
+    pub fn row_towards(&self, class: ClassId, kind: Kind) -> &Row {
+        self.row(class).unwrap_or_else(|| self.default_row(kind))
     }
 
-    /// The row for a connection that a pod of this class makes to itself through a Service; `None`: allowed.
-    pub fn itself(&self, class: ClassId) -> Option<&Row> {
+    /// The outcome for an address of this class and kind, protocol and port.
+    pub fn outcome(&self, class: ClassId, kind: Kind, key: PortKey) -> Outcome {
+        self.row_towards(class, kind).outcome(key)
+    }
+
+    /// The row for a connection that a pod's address of this class and family makes to itself through a
+    /// Service; `None`: allowed.
+    pub fn itself(&self, class: ClassId, family: Family) -> Option<&Row> {
         let itself = self.itself.as_deref()?;
         match itself.rows.binary_search_by_key(&class, |(c, _)| *c) {
             Ok(at) => Some(&itself.rows[at].1),
-            Err(_) => itself.default.as_ref(),
+            Err(_) => itself.defaults[family as usize].as_ref(),
         }
     }
 
-    /// All rows that [`Program::itself`] can give: the one for classes that aren't named first.
-    pub fn rows_of_itself(&self) -> impl Iterator<Item = (Option<ClassId>, &Row)> {
-        let itself = self.itself.iter();
-        itself.flat_map(|itself| {
-            let default = itself.default.iter().map(|row| (None, row));
-            default.chain(itself.rows.iter().map(|(class, row)| (Some(*class), row)))
-        })
+    /// What [`Program::itself`] gives to classes that [`Program::rows_of_itself`] doesn't name.
+    pub fn default_row_of_itself(&self, family: Family) -> Option<&Row> {
+        self.itself.as_deref()?.defaults[family as usize].as_ref()
+    }
+
+    /// The rows that [`Program::itself`] has for single classes, in the order of their ids.
+    pub fn rows_of_itself(&self) -> impl Iterator<Item = (ClassId, &Row)> {
+        self.itself.iter().flat_map(|itself| itself.rows.iter().map(|(class, row)| (*class, row)))
+    }
+
+    /// The row that [`Program::itself`] has for this class alone.
+    pub fn row_of_itself(&self, class: ClassId) -> Option<&Row> {
+        let rows = &self.itself.as_deref()?.rows;
+        Some(&rows[rows.binary_search_by_key(&class, |(c, _)| *c).ok()?].1)
     }
 
     /// Sets what [`Program::itself`] gives to classes that aren't named, before any class is.
-    pub fn set_itself(&mut self, row: Row) {
+    pub fn set_itself(&mut self, family: Family, row: Row) {
         if row.denies() {
-            self.itself.get_or_insert_default().default = Some(row);
+            self.itself.get_or_insert_default().defaults[family as usize] = Some(row);
         }
     }
 
     /// Sets what [`Program::itself`] gives to a class.
     pub fn set_itself_of(&mut self, class: ClassId, row: Row) {
-        let same_as_default = self.itself.as_deref().is_none_or(|itself| itself.default.is_none());
-        if same_as_default && !row.denies() {
+        let has_default =
+            self.itself.as_deref().is_some_and(|itself| itself.defaults.iter().any(Option::is_some));
+        if !has_default && !row.denies() {
             return;
         }
         let rows = &mut self.itself.get_or_insert_default().rows;

@@ -15,9 +15,11 @@ use crate::explain::Effect;
 use crate::fingerprint;
 use crate::paint::{self, KeyRange, Layer, Stroke};
 use crate::policies::{CompiledPolicy, CompiledRule, key_range, merged};
-use crate::predicates::{IS_POD, Ids, NameId, PolicyIx, PredId, Predicates, Question};
+use crate::predicates::{Ids, NameId, PolicyIx, PredId, Predicates, Question};
 use crate::program::Program;
-use crate::tables::{ClassId, Decider, DeciderId, Direction, Outcome, PolicyRef, Row, Tier, Verdict};
+use crate::tables::{
+    ClassId, Decider, DeciderId, Direction, Family, Kind, Outcome, PolicyRef, Row, Tier, Verdict,
+};
 
 /// Ports that pods call by name: name, protocol, number. Sorted.
 pub(crate) type NamedPorts = Box<[(NameId, u8, u16)]>;
@@ -106,9 +108,18 @@ struct Plan {
     any_pod: Ids,
     /// Rules by the predicate that makes them match. Sorted.
     by_predicate: SmallVec<[(PredId, u32); 2]>,
+    /// Places in `by_predicate` where the usual answer is yes, with the kinds of addresses: see
+    /// [`Predicate::usual`](crate::predicates::Predicate::usual).
+    usual: Box<[(u32, u8)]>,
     /// Port names that egress rules use.
     names: Vec<(NameId, u8)>,
 }
+
+/// Places in [`Plan::by_predicate`] where an address answers unusually.
+type Questions = SmallVec<[u32; 8]>;
+
+/// Rules that match, in the order in which they are asked: places in [`Plan::rules`].
+type Matching = SmallVec<[u32; 16]>;
 
 /// What programs are made from.
 #[derive(Clone, Copy)]
@@ -141,45 +152,34 @@ impl ProgramState {
         });
         let decider = isolation.as_ref().map(|isolation| isolation.decider);
         let maker = RowMaker { key: &key, plan: &plan, isolation: decider, facts };
-        let default_any = maker.row(&plan.any, &[]);
-        let default_pod =
-            if plan.any == plan.any_pod { default_any.clone() } else { maker.row(&plan.any_pod, &[]) };
-        let mut program = Program::new(default_any, default_pod);
-        if plan.cluster_scoped {
-            program.set_itself(maker.row_of_itself(&plan.any_pod, &[]));
-        }
+        let mut program = maker.defaults();
         let mut pool = Pool::default();
-        for (class, rules) in plan.matches(facts) {
-            maker.add_row(&mut program, &mut pool, class, &rules);
+        for (class, questions) in plan.asked(facts) {
+            maker.add_row(&mut program, &mut pool, class, &questions);
         }
         ProgramState { refs: 0, isolation, program, plan, pool, key }
     }
 
     /// Adds the row of a class made after the program; `false` when the default row serves it.
     pub fn add_class(&mut self, class: ClassId, facts: Facts<'_>) -> bool {
-        let mut rules: SmallVec<[u32; 8]> = SmallVec::new();
+        let mut questions = Questions::new();
         for predicate in facts.classes.key(class) {
-            let first = self.plan.by_predicate.partition_point(|(p, _)| p < predicate);
-            let of_predicate = self.plan.by_predicate[first..].iter().take_while(|(p, _)| p == predicate);
-            rules.extend(of_predicate.map(|(_, rule)| *rule));
+            questions.extend(self.plan.places(*predicate));
         }
-        if rules.is_empty() && self.plan.named_ports(class, facts).is_empty() {
+        if questions.is_empty() && self.plan.named_ports(class, facts).is_empty() {
             return false;
         }
         let isolation = self.isolation.as_ref().map(|isolation| isolation.decider);
         let maker = RowMaker { key: &self.key, plan: &self.plan, isolation, facts };
-        maker.add_row(&mut self.program, &mut self.pool, class, &rules);
+        maker.add_row(&mut self.program, &mut self.pool, class, &questions);
         true
     }
 
-    /// The row of an address that answers exactly these predicates with yes, sorted, and is no pod's.
-    pub fn row_of(&self, answers: &[PredId], facts: Facts<'_>) -> Row {
-        let mut rules: SmallVec<[u32; 8]> = SmallVec::from_slice(&self.plan.any);
-        let asked = self.plan.by_predicate.iter().filter(|(p, _)| answers.binary_search(p).is_ok());
-        rules.extend(asked.map(|(_, rule)| *rule));
-        rules.sort_unstable();
-        rules.dedup();
+    /// The row of an address of this kind that answers exactly these predicates unusually.
+    pub fn row_of(&self, unusual: &[PredId], kind: Kind, facts: Facts<'_>) -> Row {
+        let questions: Questions = unusual.iter().flat_map(|id| self.plan.places(*id)).collect();
         let isolation = self.isolation.as_ref().map(|isolation| isolation.decider);
+        let rules = self.plan.rules_at(kind, &questions);
         RowMaker { key: &self.key, plan: &self.plan, isolation, facts }.row(&rules, &[])
     }
 
@@ -234,6 +234,11 @@ impl Plan {
             }
         }
         plan.by_predicate.sort_unstable();
+        if facts.predicates.has_usual() {
+            let kinds = plan.by_predicate.iter().map(|(id, _)| facts.predicates.get(*id).usual);
+            let places = kinds.enumerate().filter(|(_, kinds)| *kinds != 0);
+            plan.usual = places.map(|(at, kinds)| (at as u32, kinds)).collect();
+        }
         plan.names.sort_unstable();
         plan.names.dedup();
         plan
@@ -244,29 +249,64 @@ impl Plan {
         &facts.policy(policy).rules(direction).unwrap_or_default()[rule as usize]
     }
 
-    /// Every class that some rule with predicates matches, or whose port names matter, with the rules
-    /// that match it by predicate.
-    fn matches(&self, facts: Facts<'_>) -> Vec<(ClassId, SmallVec<[u32; 8]>)> {
+    /// The places of a predicate's rules.
+    fn places(&self, id: PredId) -> std::ops::Range<u32> {
+        let first = self.by_predicate.partition_point(|(p, _)| *p < id);
+        let rules = self.by_predicate[first..].iter().take_while(|(p, _)| *p == id).count();
+        first as u32..(first + rules) as u32
+    }
+
+    /// Every class that answers some predicate unusually, or whose port names matter, with the questions
+    /// that it answers so.
+    fn asked(&self, facts: Facts<'_>) -> Vec<(ClassId, Questions)> {
         let mut pairs: Vec<(ClassId, u32)> = Vec::new();
-        for (predicate, rule) in &self.by_predicate {
-            pairs.extend(facts.predicates.get(*predicate).classes.iter().map(|class| (*class, *rule)));
+        for (at, (predicate, _)) in self.by_predicate.iter().enumerate() {
+            let classes = &facts.predicates.get(*predicate).classes;
+            pairs.extend(classes.iter().map(|class| (*class, at as u32)));
         }
         for (name, protocol) in &self.names {
             let named = facts.classes.with_name(*name, *protocol, facts.predicates);
             pairs.extend(named.map(|class| (class, u32::MAX)));
         }
         pairs.sort_unstable();
-        let mut matches: Vec<(ClassId, SmallVec<[u32; 8]>)> = Vec::new();
-        for (class, rule) in pairs {
-            match matches.last_mut() {
-                Some((last, rules)) if *last == class => rules.push(rule),
-                _ => matches.push((class, SmallVec::from_iter([rule]))),
+        let mut asked: Vec<(ClassId, Questions)> = Vec::new();
+        for (class, at) in pairs {
+            match asked.last_mut() {
+                Some((last, questions)) if *last == class => questions.push(at),
+                _ => asked.push((class, Questions::from_iter([at]))),
             }
         }
-        for (_, rules) in &mut matches {
-            rules.retain(|rule| *rule != u32::MAX);
+        for (_, questions) in &mut asked {
+            questions.retain(|at| *at != u32::MAX);
         }
-        matches
+        asked
+    }
+
+    /// The rules that match addresses of a kind which answer these questions unusually.
+    fn rules_at(&self, kind: Kind, questions: &[u32]) -> Matching {
+        let mut rules = Matching::from_slice(if kind.pod { &self.any_pod } else { &self.any });
+        let rule = |at: u32| self.by_predicate[at as usize].1;
+        if self.usual.is_empty() {
+            rules.extend(questions.iter().map(|at| rule(*at)));
+        } else {
+            let usual = |at: u32| {
+                let found = self.usual.binary_search_by_key(&at, |(at, _)| *at);
+                found.is_ok_and(|found| self.usual[found].1 & kind.bit() != 0)
+            };
+            let mut refused: FxHashSet<u32> = FxHashSet::default();
+            for at in questions {
+                if usual(*at) {
+                    refused.insert(*at);
+                } else {
+                    rules.push(rule(*at));
+                }
+            }
+            let granted = self.usual.iter().filter(|(_, kinds)| kinds & kind.bit() != 0);
+            rules.extend(granted.filter(|(at, _)| !refused.contains(at)).map(|(at, _)| rule(*at)));
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        rules
     }
 
     /// What the class's pods call by the names that egress rules use.
@@ -294,24 +334,44 @@ struct RowMaker<'a> {
 }
 
 impl RowMaker<'_> {
-    /// Gives the class the row made by `rules` and by the rules that match its kind of address anyway.
-    fn add_row(&self, program: &mut Program, pool: &mut Pool, class: ClassId, rules: &[u32]) {
-        let pod = self.facts.classes.key(class).first() == Some(&IS_POD);
-        let mut all: SmallVec<[u32; 16]> = SmallVec::from_slice(rules);
-        all.extend_from_slice(if pod { &self.plan.any_pod } else { &self.plan.any });
-        all.sort_unstable();
-        all.dedup();
+    /// A program with default rows and no others.
+    fn defaults(&self) -> Program {
+        let rules_of = |pod, family| self.plan.rules_at(Kind { pod, family }, &[]);
+        let [any, pod] = [false, true].map(|pod| rules_of(pod, Family::V4));
+        let default_any = self.row(&any, &[]);
+        let default_pod = if any == pod { default_any.clone() } else { self.row(&pod, &[]) };
+        let mut program = Program::new(default_any, default_pod);
+        // Only usual answers tell the families apart.
+        let mut pod_v6 = pod.clone();
+        if !self.plan.usual.is_empty() {
+            let any_v6 = rules_of(false, Family::V6);
+            pod_v6 = rules_of(true, Family::V6);
+            if any_v6 != any || pod_v6 != pod {
+                program.set_default_v6(self.row(&any_v6, &[]), self.row(&pod_v6, &[]));
+            }
+        }
+        if self.plan.cluster_scoped {
+            program.set_itself(Family::V4, self.row_of_itself(&pod, &[]));
+            program.set_itself(Family::V6, self.row_of_itself(&pod_v6, &[]));
+        }
+        program
+    }
+
+    /// Gives the class the row of what it answers.
+    fn add_row(&self, program: &mut Program, pool: &mut Pool, class: ClassId, questions: &[u32]) {
+        let kind = self.facts.classes.kind(class);
+        let rules = self.plan.rules_at(kind, questions);
         let named = self.plan.named_ports(class, self.facts);
-        let mut signature = all.clone();
+        let mut signature = rules.clone();
         for (name, protocol, number) in &named {
             signature.extend([u32::MAX, *name, u32::from(*protocol) << 16 | u32::from(*number)]);
         }
-        if pod && self.plan.cluster_scoped {
-            program.set_itself_of(class, self.row_of_itself(&all, &named));
+        if kind.pod && self.plan.cluster_scoped {
+            program.set_itself_of(class, self.row_of_itself(&rules, &named));
         }
         let at = pool.find(&signature).unwrap_or_else(|| {
             pool.add(&signature);
-            program.add_to_pool(self.row(&all, &named))
+            program.add_to_pool(self.row(&rules, &named))
         });
         program.set_row(class, at);
     }
@@ -407,12 +467,15 @@ impl<'a> RowSource<'a> {
         let mut rows: FxHashSet<(Signature, Named)> = FxHashSet::default();
         rows.insert((Signature::from_slice(&self.plan.any), Named::new()));
         rows.insert((Signature::from_slice(&self.plan.any_pod), Named::new()));
-        for (class, mut rules) in self.plan.matches(self.facts) {
-            let pod = self.facts.classes.key(class).first() == Some(&IS_POD);
-            rules.extend_from_slice(if pod { &self.plan.any_pod } else { &self.plan.any });
-            rules.sort_unstable();
-            rules.dedup();
+        let mut usual = Kind::ALL.map(|kind| (kind, self.facts.classes.count(kind)));
+        for (class, questions) in self.plan.asked(self.facts) {
+            let kind = self.facts.classes.kind(class);
+            let rules = self.plan.rules_at(kind, &questions);
             rows.insert((Signature::from_slice(&rules), self.plan.named_ports(class, self.facts)));
+            usual.iter_mut().filter(|(of, _)| *of == kind).for_each(|(_, classes)| *classes -= 1);
+        }
+        for (kind, _) in usual.iter().filter(|(_, classes)| *classes > 0) {
+            rows.insert((Signature::from_slice(&self.plan.rules_at(*kind, &[])), Named::new()));
         }
         let row = |(rules, named): (Signature, Named)| {
             let named = match self.key.direction {

@@ -57,6 +57,54 @@ pub enum Direction {
     Ingress,
 }
 
+/// The two address families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// The family of an address.
+    pub fn of(ip: IpAddr) -> Family {
+        if ip.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+/// The four kinds of addresses: a program has a default row for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kind {
+    /// A pod's address.
+    pub pod: bool,
+    /// Its family.
+    pub family: Family,
+}
+
+impl Kind {
+    /// All four.
+    pub const ALL: [Kind; 4] = [
+        Kind { pod: false, family: Family::V4 },
+        Kind { pod: true, family: Family::V4 },
+        Kind { pod: false, family: Family::V6 },
+        Kind { pod: true, family: Family::V6 },
+    ];
+
+    /// Its place in [`Kind::ALL`].
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.pod) | (self.family as usize) << 1
+    }
+
+    /// A bit of its own.
+    pub(crate) fn bit(self) -> u8 {
+        1 << self.index()
+    }
+}
+
 /// The order in which policies are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Tier {

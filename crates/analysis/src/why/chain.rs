@@ -176,7 +176,7 @@ impl World {
         match &unit.kind {
             UnitKind::Pods(_, pods) => {
                 let owner = unit_pod(self, unit).unwrap_or(pods[0]);
-                Other::new(self, unit.ip, self.pod_name(owner), !unit.stand.pod)
+                Other::new(self, unit.ip, self.pod_name(owner), !unit.stand.kind.pod)
             }
             UnitKind::Outside(_) => Other::new(self, unit.ip, unit.ip.to_string(), false),
         }

@@ -276,7 +276,7 @@ fn peer_list(direction: Direction) -> &'static str {
 /// Peers that select a unit; none when nothing that the manifests say does.
 fn peers_for(world: &World, own: &str, unit: &Unit) -> Vec<Peer> {
     match &unit.kind {
-        UnitKind::Pods(_, pods) if unit.stand.pod => {
+        UnitKind::Pods(_, pods) if unit.stand.kind.pod => {
             let pod = world.pod_object(pods[0]);
             let namespaces = (pod.meta.namespace != own)
                 .then(|| LabelSelector::new(vec![is(NAMESPACE_NAME_LABEL, &pod.meta.namespace)]));

@@ -160,7 +160,7 @@ impl World {
             (Direction::Ingress, to, &explanation.decision.ingress),
         ];
         for (direction, unit, side) in sides {
-            if !unit.stand.pod || matches!(side.reason, Reason::OwnNode | Reason::Itself) {
+            if !unit.stand.kind.pod || matches!(side.reason, Reason::OwnNode | Reason::Itself) {
                 continue;
             }
             let UnitKind::Pods(_, pods) = &unit.kind else { continue };
@@ -197,7 +197,7 @@ impl World {
     pub(super) fn no_change(&self, from: &Unit, to: &Unit) -> String {
         for unit in [from, to] {
             if let UnitKind::Pods(_, pods) = &unit.kind
-                && !unit.stand.pod
+                && !unit.stand.kind.pod
                 && self.invented.contains(&unit.ip)
             {
                 return format!(

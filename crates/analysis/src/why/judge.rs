@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podgate_policy::{ClassId, Cluster, PortKey, ProgramId, Programs};
+use podgate_policy::{ClassId, Cluster, Kind, PortKey, ProgramId, Programs};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::ends::{Ports, Resolved};
@@ -49,21 +49,24 @@ pub struct Stand {
     pub egress: Option<ProgramId>,
     /// Judges connections to it.
     pub ingress: Option<ProgramId>,
-    /// A pod's address.
-    pub pod: bool,
+    /// Whether it is a pod's, and its family.
+    pub kind: Kind,
 }
 
 impl Stand {
     /// What an address is to a cluster's policies.
     pub fn of(cluster: &Cluster, ip: IpAddr) -> Option<Stand> {
+        let kind = |pod| Kind { pod, family: Family::of(ip) };
         match cluster.identity(ip) {
             Some(identity) => Some(Stand {
                 class: identity.class,
                 egress: identity.egress,
                 ingress: identity.ingress,
-                pod: true,
+                kind: kind(true),
             }),
-            None => Some(Stand { class: cluster.class_of(ip)?, egress: None, ingress: None, pod: false }),
+            None => {
+                Some(Stand { class: cluster.class_of(ip)?, egress: None, ingress: None, kind: kind(false) })
+            }
         }
     }
 }
@@ -96,7 +99,7 @@ pub struct Judged {
 /// Reads verdict tables as port sets, each row once.
 #[derive(Debug, Default)]
 pub struct Tables {
-    rows: FxHashMap<(ProgramId, ClassId, bool), PortSetId>,
+    rows: FxHashMap<(ProgramId, ClassId, Kind), PortSetId>,
 }
 
 impl Tables {
@@ -119,12 +122,9 @@ impl Tables {
         other: Stand,
     ) -> PortSetId {
         let Some(id) = program else { return PortSetId::ALL };
-        *self.rows.entry((id, other.class, other.pod)).or_insert_with(|| match cluster.program(id) {
+        *self.rows.entry((id, other.class, other.kind)).or_insert_with(|| match cluster.program(id) {
             None => PortSetId::ALL,
-            Some(program) => {
-                let row = program.row(other.class).unwrap_or_else(|| program.default_row(other.pod));
-                sets.id(PortSet::allowed(row))
-            }
+            Some(program) => sets.id(PortSet::allowed(program.row_towards(other.class, other.kind))),
         })
     }
 }
@@ -241,7 +241,8 @@ impl Judged {
 
 /// What a pod may send to itself through a Service.
 fn hairpin(world: &World, sets: &mut PortSets, pod: Stand) -> PortSetId {
-    let row = |program: Option<ProgramId>| world.cluster.program(program?)?.itself(pod.class);
+    let row =
+        |program: Option<ProgramId>| world.cluster.program(program?)?.itself(pod.class, pod.kind.family);
     [pod.egress, pod.ingress].into_iter().fold(PortSetId::ALL, |all, program| match row(program) {
         Some(row) => {
             let side = sets.id(PortSet::allowed(row));
@@ -304,8 +305,12 @@ fn units(world: &World, family: Family, end: &Resolved) -> Vec<Unit> {
         let host = world.workload(world.variant(variant).workload).host_network;
         let first = address(world, pods[0], family);
         let (Some(ip), Some(identity)) = (first, world.variant(variant).identity(family)) else { continue };
-        let stand =
-            Stand { class: identity.class, egress: identity.egress, ingress: identity.ingress, pod: !host };
+        let stand = Stand {
+            class: identity.class,
+            egress: identity.egress,
+            ingress: identity.ingress,
+            kind: Kind { pod: !host, family },
+        };
         if !host {
             units.push(Unit {
                 kind: UnitKind::Pods(variant, pods),
@@ -338,7 +343,8 @@ fn units(world: &World, family: Family, end: &Resolved) -> Vec<Unit> {
         let set = piece.intersection(&wanted);
         let Some(ip) = first_outside(world, &set) else { continue };
         let is_node = if set.ranges().eq([(ip, ip)]) { nodes_at(world, ip) } else { Vec::new() };
-        let stand = Stand { class, egress: None, ingress: None, pod: false };
+        let kind = Kind { pod: false, family };
+        let stand = Stand { class, egress: None, ingress: None, kind };
         units.push(Unit { kind: UnitKind::Outside(set), ip, stand, is_node, on_node: None });
     }
     units
@@ -387,7 +393,7 @@ fn place(world: &World, units: &mut Vec<Unit>, others: &[Unit]) {
             split.push(unit);
             continue;
         };
-        if !unit.stand.pod {
+        if !unit.stand.kind.pod {
             split.push(unit);
             continue;
         }

@@ -11,10 +11,14 @@ pub(crate) const CLASSES: u32 = 1 << 22;
 
 /// The program that denies all.
 pub(crate) const CLOSED: u32 = 1;
-/// Programs and classes below are fixed.
-pub(crate) const FIRST_FREE: u32 = 2;
+/// Programs below are fixed.
+pub(crate) const FIRST_PROGRAM: u32 = 2;
 pub(crate) const DEFAULT_ANY: u32 = 0;
 pub(crate) const DEFAULT_POD: u32 = 1;
+/// In a default row's class: for IPv6.
+pub(crate) const DEFAULT_V6: u32 = 2;
+/// Classes below stand for default rows.
+pub(crate) const FIRST_CLASS: u32 = 4;
 /// In a row's class: what a program says to that class's pods when they reach themselves through a Service.
 pub(crate) const ITSELF: u32 = 1 << 31;
 

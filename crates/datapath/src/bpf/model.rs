@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use podgate_policy::{
-    ClassId, DeciderId, Delta, Identity, Outcome, PortKey, PortRange, Program, ProgramId, Programs, Row,
+    ClassId, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, PortRange, Program, ProgramId, Programs, Row,
     Verdict,
 };
 use proptest::prelude::*;
 
-use super::layout::{CLASS_SHIFT, CLOSED, INGRESS_SHIFT, POD, RawRange, RawRow, RowKey};
+use super::layout::{CLASS_SHIFT, CLOSED, DEFAULT_V6, INGRESS_SHIFT, POD, RawRange, RawRow, RowKey};
 use super::publisher::{Limits, Publisher};
 use super::store::{Contents, Store};
 use crate::Error;
@@ -22,15 +22,23 @@ const NODE: &str = "here";
 const KEYS: [PortKey; 2] = [PortKey::new(6, 80), PortKey::new(17, 53)];
 
 fn universe() -> Vec<IpAddr> {
-    let mut all: Vec<IpAddr> = (1..=6).map(|i| IpAddr::from([10, 0, 0, i])).collect();
-    all.extend(["192.0.2.1", "192.0.2.129", "198.51.100.1"].map(|a| a.parse::<IpAddr>().expect("address")));
+    // The first six may be pods'.
+    let mut all: Vec<IpAddr> = (1..=4).map(|i| IpAddr::from([10, 0, 0, i])).collect();
+    all.extend(["fd00::1", "fd00::2"].map(|a| a.parse::<IpAddr>().expect("address")));
+    let outside = ["192.0.2.1", "192.0.2.129", "198.51.100.1", "2001:db8::1", "2001:db8:0:1::1"];
+    all.extend(outside.map(|a| a.parse::<IpAddr>().expect("address")));
     all
 }
 
 fn blocks() -> Vec<IpNet> {
-    ["192.0.0.0/8", "192.0.2.0/24", "192.0.2.128/25", "192.0.2.1/32", "10.0.0.0/8", "10.0.0.4/31"]
-        .map(|net| net.parse::<IpNet>().expect("prefix").trunc())
-        .to_vec()
+    let v4 = ["192.0.0.0/8", "192.0.2.0/24", "192.0.2.128/25", "192.0.2.1/32", "10.0.0.0/8", "10.0.0.4/31"];
+    let all = v4.into_iter().chain(["2001:db8::/32", "2001:db8:0:1::/64"]);
+    all.map(|net| net.parse::<IpNet>().expect("prefix").trunc()).collect()
+}
+
+/// Whom an address can talk with.
+fn others(of: IpAddr) -> impl Iterator<Item = IpAddr> {
+    universe().into_iter().filter(move |other| *other != of && other.is_ipv4() == of.is_ipv4())
 }
 
 /// What the engine would say.
@@ -65,7 +73,8 @@ impl State {
                 return true;
             };
             let (class, pod) = self.class(other);
-            self.programs[&program].outcome(class, pod, key).verdict == Verdict::Allowed
+            let kind = Kind { pod, family: Family::of(other) };
+            self.programs[&program].outcome(class, kind, key).verdict == Verdict::Allowed
         };
         judge(from, to, true) && judge(to, from, false)
     }
@@ -138,13 +147,14 @@ impl Fake {
         )
     }
 
-    fn judge(&self, program: u32, other: u64, key: PortKey) -> bool {
+    fn judge(&self, program: u32, other: u64, family: Family, key: PortKey) -> bool {
         if program == CLOSED {
             return false;
         }
         let class = (other >> CLASS_SHIFT) as u32 & 0x3f_ffff;
         let row = self.rows.get(&RowKey { program, class });
-        let default = RowKey { program, class: u32::from(other & POD != 0) };
+        let kind = u32::from(other & POD != 0) | if family == Family::V6 { DEFAULT_V6 } else { 0 };
+        let default = RowKey { program, class: kind };
         let Some(row) = row.or_else(|| self.rows.get(&default)) else { return false };
         let list = &self.ranges[row.offset as usize..][..usize::from(row.length)];
         let hit = list.iter().find(|range| range.lo <= key.0 && key.0 <= range.hi);
@@ -156,8 +166,9 @@ impl Fake {
             return false;
         };
         let (egress, ingress) = (source as u32 & 0xf_ffff, (destination >> INGRESS_SHIFT) as u32 & 0xf_ffff);
-        (egress == 0 || self.judge(egress, destination, key))
-            && (ingress == 0 || self.judge(ingress, source, key))
+        let family = Family::of(from);
+        (egress == 0 || self.judge(egress, destination, family, key))
+            && (ingress == 0 || self.judge(ingress, source, family, key))
     }
 
     /// Judges all pairs, as packets of the present generation and of the one before would be.
@@ -165,7 +176,7 @@ impl Fake {
         let Some(expect) = &self.expect else { return };
         let active = (self.generation & 1) as usize;
         for from in universe() {
-            for to in universe().into_iter().filter(|to| *to != from) {
+            for to in others(from) {
                 for key in KEYS {
                     let now = self.allows(from, to, key, active);
                     match expect {
@@ -374,7 +385,10 @@ impl Engine {
             1 | 2 if !known.is_empty() => Some(known[self.pick(known.len())]),
             _ => {
                 let id = ProgramId(self.id());
-                let program = Program::new(self.row(), self.row());
+                let mut program = Program::new(self.row(), self.row());
+                if self.pick(2) == 0 {
+                    program.set_default_v6(self.row(), self.row());
+                }
                 self.state.programs.insert(id, program);
                 Some(id)
             }
@@ -407,7 +421,8 @@ impl Engine {
         for _ in 0..=self.pick(3) {
             match self.pick(3) {
                 0 => {
-                    let (all, blocks) = (blocks(), self.pick(6));
+                    let all = blocks();
+                    let blocks = self.pick(all.len());
                     let class = (self.pick(2) == 0).then(|| self.class());
                     match class {
                         Some(class) => _ = self.state.prefixes.insert(all[blocks], class),
@@ -528,7 +543,7 @@ fn run(seed: u64, limits: Limits, full_every: u32, exact: bool) {
         let active = (fake.generation & 1) as usize;
         let whole_prefixes = report.unplaced_prefixes.is_empty();
         for from in universe() {
-            for to in universe().into_iter().filter(|to| *to != from) {
+            for to in others(from) {
                 for key in KEYS {
                     let (now, wanted) = (fake.allows(from, to, key, active), after.allows(from, to, key));
                     // A mark outlives its reason until packets that might miss the address are gone.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use podgate_policy::{ClassId, Delta, Identity, ProgramId, Programs};
+use podgate_policy::{ClassId, Delta, Family, Identity, ProgramId, Programs};
 use prefix_trie::joint::JointPrefixMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -480,8 +480,9 @@ impl<S: Store> Publisher<S> {
         let mut blocked = FxHashSet::default();
         for (prefix, class) in &self.unplaced_prefixes {
             let parent = self.prefixes.cover_values(prefix).filter_map(|entry| entry.wanted).last();
+            let family = Family::of(prefix.addr());
             for id in self.tables.installed() {
-                if programs.program(id).is_none_or(|table| allows_more(table, parent, *class)) {
+                if programs.program(id).is_none_or(|table| allows_more(table, parent, *class, family)) {
                     blocked.insert(id);
                 }
             }

@@ -8,12 +8,13 @@ use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podgate_policy::{ClassId, Outcome, Program, ProgramId, Row, Verdict};
+use podgate_policy::{ClassId, Family, Kind, Outcome, Program, ProgramId, Row, Verdict};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::alloc::{Ids, Stretches};
 use super::layout::{
-    CLASSES, CLOSED, DEFAULT_ANY, DEFAULT_POD, FIRST_FREE, ITSELF, PROGRAMS, RawRange, RawRow, RowKey,
+    CLASSES, CLOSED, DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, FIRST_CLASS, FIRST_PROGRAM, ITSELF, PROGRAMS,
+    RawRange, RawRow, RowKey,
 };
 use super::store::Store;
 use crate::Error;
@@ -130,8 +131,8 @@ impl Tables {
             failed: BTreeSet::new(),
             classes: FxHashMap::default(),
             shared: FxHashMap::default(),
-            program_ids: Ids::new(FIRST_FREE, PROGRAMS),
-            class_ids: Ids::new(FIRST_FREE, CLASSES),
+            program_ids: Ids::new(FIRST_PROGRAM, PROGRAMS),
+            class_ids: Ids::new(FIRST_CLASS, CLASSES),
             stretches: Stretches::new(2 * ranges_limit),
             rows: 0,
             rows_limit,
@@ -158,11 +159,11 @@ impl Tables {
                 stretches.insert(row.offset, u32::from(row.length));
             }
         }
-        programs.retain(|id| *id >= FIRST_FREE);
-        classes.retain(|id| *id >= FIRST_FREE);
+        programs.retain(|id| *id >= FIRST_PROGRAM);
+        classes.retain(|id| *id >= FIRST_CLASS);
         let mut new = Tables::new(rows_limit, ranges_limit);
-        new.program_ids = Ids::with_used(FIRST_FREE, PROGRAMS, &programs);
-        new.class_ids = Ids::with_used(FIRST_FREE, CLASSES, &classes);
+        new.program_ids = Ids::with_used(FIRST_PROGRAM, PROGRAMS, &programs);
+        new.class_ids = Ids::with_used(FIRST_CLASS, CLASSES, &classes);
         new.stretches = Stretches::with_used(2 * ranges_limit, &stretches);
         new.foreign = Leftovers {
             rows: rows.iter().map(|(key, _)| *key).collect(),
@@ -297,10 +298,8 @@ impl Tables {
         let mut installed =
             Installed { id, defaults: Vec::new(), rows: FxHashMap::default(), itself: FxHashMap::default() };
         let mut whole = true;
-        for (pod, class) in [(false, DEFAULT_ANY), (true, DEFAULT_POD)] {
-            let placed =
-                self.put_row(store, RowKey { program: id, class }, table.default_row(pod), leftovers)?;
-            match placed {
+        for (class, row) in defaults(table) {
+            match self.put_row(store, RowKey { program: id, class }, row, leftovers)? {
                 Some(ranges) => installed.defaults.push((class, ranges)),
                 None => whole = false,
             }
@@ -318,18 +317,10 @@ impl Tables {
             if !whole {
                 break;
             }
-            let placed = match class {
-                Some(class) => {
-                    let placed = self.put_class_row(store, id, (class, Towards::Itself), row, leftovers)?;
-                    placed.map(|ranges| _ = installed.itself.insert(class, ranges))
-                }
-                None => {
-                    let class = Towards::Itself.key(DEFAULT_POD);
-                    let placed = self.put_row(store, RowKey { program: id, class }, row, leftovers)?;
-                    placed.map(|ranges| installed.defaults.push((class, ranges)))
-                }
-            };
-            whole = placed.is_some();
+            match self.put_class_row(store, id, (class, Towards::Itself), row, leftovers)? {
+                Some(ranges) => _ = installed.itself.insert(class, ranges),
+                None => whole = false,
+            }
         }
         if !whole {
             self.uninstall(installed, leftovers);
@@ -344,7 +335,7 @@ impl Tables {
 
     /// How many rows a program takes.
     pub(crate) fn rows_of(table: &Program) -> usize {
-        table.rows().len() + table.rows_of_itself().count() + 2
+        table.rows().len() + table.rows_of_itself().count() + defaults(table).count()
     }
 
     /// Adds the rows of one class to an installed program: towards the class, and where the program has one, of
@@ -362,9 +353,9 @@ impl Tables {
             return Ok(true);
         };
         let id = installed.id;
-        let itself = table.rows_of_itself().find(|(named, _)| *named == Some(class));
         let rows = table.row(class).map(|row| (Towards::Others, row));
-        let rows = rows.into_iter().chain(itself.map(|(_, row)| (Towards::Itself, row)));
+        let itself = table.row_of_itself(class).map(|row| (Towards::Itself, row));
+        let rows = rows.into_iter().chain(itself);
         let mut whole = true;
         for (towards, row) in rows {
             let Some(ranges) = self.put_class_row(store, id, (class, towards), row, leftovers)? else {
@@ -527,6 +518,21 @@ impl Installed {
             Towards::Itself => &mut self.itself,
         }
     }
+}
+
+/// A program's default rows, with the classes that stand for them.
+fn defaults(table: &Program) -> impl Iterator<Item = (u32, &Row)> {
+    let others = Kind::ALL.into_iter().map(|kind| (default_class(kind), table.default_row(kind)));
+    let itself = Family::ALL.into_iter().filter_map(|family| {
+        let class = default_class(Kind { pod: true, family });
+        Some((Towards::Itself.key(class), table.default_row_of_itself(family)?))
+    });
+    others.chain(itself)
+}
+
+fn default_class(kind: Kind) -> u32 {
+    let v6 = if kind.family == Family::V6 { DEFAULT_V6 } else { 0 };
+    v6 | if kind.pod { DEFAULT_POD } else { DEFAULT_ANY }
 }
 
 fn raw_range(lo: u32, hi: u32, outcome: Outcome) -> RawRange {

@@ -23,8 +23,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use podgate_datapath::{BpfDatapath, BpfOptions, Capacity, Datapath, Event};
 use podgate_policy::{
-    ClassId, DeciderId, Delta, Identity, Outcome, PortKey, PortRange, Program, ProgramId, Programs, Row,
-    Verdict,
+    ClassId, DeciderId, Delta, Family, Identity, Outcome, PortKey, PortRange, Program, ProgramId, Programs,
+    Row, Verdict,
 };
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -383,7 +383,9 @@ impl Policy {
     /// What a program says to pods that reach themselves through a Service.
     pub fn itself(mut self, id: u32, default: Row, rows: &[(u32, Row)]) -> Policy {
         let program = self.programs.get_mut(&ProgramId(id)).expect("a program made before");
-        program.set_itself(default);
+        for family in Family::ALL {
+            program.set_itself(family, default.clone());
+        }
         for (class, row) in rows {
             program.set_itself_of(ClassId(*class), row.clone());
         }

@@ -63,7 +63,7 @@ pub(super) fn deciders(cluster: &Cluster) -> BTreeMap<DeciderId, Decider> {
     for id in cluster.whole().programs {
         let Some(program) = cluster.program(id) else { continue };
         let rows = program.rows().map(|(_, row)| row);
-        for row in rows.chain([program.default_row(true), program.default_row(false)]) {
+        for row in rows.chain(program.default_rows()) {
             add(row.otherwise.decider);
             row.ranges.iter().for_each(|range| add(range.outcome.decider));
         }

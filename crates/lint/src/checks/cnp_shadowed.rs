@@ -66,8 +66,7 @@ fn deciding(context: &Context<'_>) -> BTreeSet<Key> {
         identities.flat_map(|(_, identity)| [identity.egress, identity.ingress]).flatten().collect();
     let mut deciders: BTreeSet<DeciderId> = BTreeSet::new();
     for program in programs.into_iter().filter_map(|id| cluster.program(id)) {
-        let defaults = [program.default_row(false), program.default_row(true)];
-        for row in program.rows().map(|(_, row)| row).chain(defaults) {
+        for row in program.rows().map(|(_, row)| row).chain(program.default_rows()) {
             deciders.extend(row.ranges.iter().map(|range| range.outcome.decider));
             deciders.insert(row.otherwise.decider);
         }

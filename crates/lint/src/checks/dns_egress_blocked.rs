@@ -142,8 +142,7 @@ impl Judge<'_, '_> {
         let cluster = &self.context.world.cluster;
         *self.opens.entry(egress).or_insert_with(|| {
             let Some(program) = cluster.program(egress) else { return false };
-            let defaults = [program.default_row(false), program.default_row(true)];
-            let mut rows = program.rows().map(|(_, row)| row).chain(defaults);
+            let mut rows = program.rows().map(|(_, row)| row).chain(program.default_rows());
             rows.any(|row| !PortSet::allowed(row).intersection(&PortSet::named_protocols()).is_empty())
         })
     }

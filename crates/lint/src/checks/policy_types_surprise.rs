@@ -95,8 +95,7 @@ fn closed(context: &Context<'_>, findings: &mut Findings<'_>, policy: &Policy<'_
     let opens_nothing = |pod| {
         let egress = context.identity(pod).and_then(|identity| identity.egress);
         egress.and_then(|id| context.world.cluster.program(id)).is_some_and(|program| {
-            let defaults = [program.default_row(false), program.default_row(true)];
-            let mut rows = program.rows().map(|(_, row)| row).chain(defaults);
+            let mut rows = program.rows().map(|(_, row)| row).chain(program.default_rows());
             rows.all(|row| podgate_analysis::PortSet::allowed(row).is_empty())
         })
     };

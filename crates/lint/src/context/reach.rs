@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use podgate_analysis::ip::by_longest_prefix;
 use podgate_analysis::world::HypothesisNamespaces;
 use podgate_analysis::{Family, IpSet, PartyId, PartyKind, PodId, PortSet, VariantId, World};
-use podgate_policy::{ClassId, Connection, Decision, Direction, Identity, ProgramId, Programs};
+use podgate_policy::{ClassId, Connection, Decision, Direction, Identity, Kind, ProgramId, Programs};
 
 use rustc_hash::FxHashMap;
 
@@ -102,11 +102,11 @@ impl Context<'_> {
     }
 
     /// The ports on which one side allows a pod to talk with addresses of a class outside, or `pod`s.
-    pub(crate) fn side(&self, program: Option<ProgramId>, class: ClassId, pod: bool) -> PortSet {
+    pub(crate) fn side(&self, program: Option<ProgramId>, class: ClassId, kind: Kind) -> PortSet {
         let Some(program) = program.and_then(|id| self.world.cluster.program(id)) else {
             return PortSet::all();
         };
-        PortSet::allowed(program.row(class).unwrap_or_else(|| program.default_row(pod)))
+        PortSet::allowed(program.row_towards(class, kind))
     }
 
     /// The ports on which a pod reaches addresses outside, or (ingress) is reached by them.
@@ -119,7 +119,7 @@ impl Context<'_> {
             Direction::Egress => identity.egress,
             Direction::Ingress => identity.ingress,
         };
-        self.side(program, outside.class, false)
+        self.side(program, outside.class, Kind { pod: false, family })
     }
 
     /// The engine's answer on one connection, by the first addresses of one family.

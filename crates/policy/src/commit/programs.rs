@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use crate::cluster::Cluster;
 use crate::parallel::{PARALLEL, map};
 use crate::pods::PodIx;
-use crate::predicates::{Ids, PolicyIx, SetId};
+use crate::predicates::{Ids, PolicyIx, PredId, SetId};
 use crate::programs::{Facts, NamedPorts, ProgramKey, ProgramState};
 use crate::tables::{ClassId, Delta, Direction, ProgramId};
 
@@ -138,7 +138,10 @@ impl Cluster {
                 continue;
             }
             let Some(state) = self.programs.states.remove(&id) else { continue };
-            self.programs.by_key.remove(&state.key);
+            // Another program may have taken its place, see `remake_programs`.
+            if self.programs.by_key.get(&state.key) == Some(&id) {
+                self.programs.by_key.remove(&state.key);
+            }
             for predicate in state.predicates() {
                 self.predicates.get_mut(predicate).programs.retain(|program| *program != id);
             }
@@ -168,6 +171,21 @@ impl Cluster {
         programs.sort_unstable();
         programs.dedup();
         programs
+    }
+
+    /// Has the programs that ask these predicates made anew, under other ids.
+    pub(super) fn remake_programs(&mut self, asking: &[PredId]) {
+        let mut programs: Vec<ProgramId> =
+            asking.iter().flat_map(|id| self.predicates.get(*id).programs.iter().copied()).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        for id in programs {
+            let Some(state) = self.programs.states.get(&id) else { continue };
+            self.programs.by_key.remove(&state.key);
+            let subjects = state.key.policies.iter().map(|ix| self.policies.get(*ix).subject);
+            let subjects: Vec<PredId> = subjects.collect();
+            self.policies.changed_subjects.extend(subjects);
+        }
     }
 
     /// Gives the programs in force the rows of new classes.

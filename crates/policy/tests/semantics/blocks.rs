@@ -1,6 +1,7 @@
 //! Cases 14 to 17: address blocks.
 
 use podgate_api::Peer;
+use podgate_policy::Programs;
 
 use crate::fixture::*;
 
@@ -145,4 +146,87 @@ fn case_17_selectors_cover_all_addresses_of_a_pod() {
     world()
         .with([policy("a/deny").subjects("app=web").ingress([])])
         .denies(&["b/job -> 10.0.0.1 tcp/80", "b/job -> fd00::1 tcp/80"]);
+}
+
+/// `a/web` takes connections from a block, and each of `count` pods is a class of its own: another policy asks
+/// for it. Pods have addresses of both families that end in 16, 17 and so on.
+fn crowd(count: u32, blocks: impl IntoIterator<Item = Peer>, v4: &str, v6: &str) -> World {
+    let mut world = from(blocks);
+    let each =
+        (0..count).map(|i| peers([pods_in("", &format!("id=i{i}"))]).ports(&format!("tcp/{}", 1000 + i)));
+    world.apply(policy("a/each").subjects("app=db").ingress(each));
+    move_crowd(&mut world, count, v4, v6);
+    world.cluster.commit();
+    world
+}
+
+fn move_crowd(world: &mut World, count: u32, v4: &str, v6: &str) {
+    for i in 0..count {
+        let ips = format!("{v4}.{} {v6}::{:x}", i + 16, i + 16);
+        world.apply(pod(&format!("b/p{i}"), &format!("id=i{i}"), &ips));
+    }
+}
+
+/// How many rows of its own the program that judges what `a/web` takes has.
+fn rows(world: &World) -> usize {
+    let web = "10.0.0.1".parse().expect("an address");
+    let ingress = world.cluster.identity(web).and_then(|web| web.ingress).expect("a/web is isolated");
+    world.cluster.program(ingress).expect("a program in use").rows().len()
+}
+
+#[test]
+fn a_block_that_holds_nearly_all_pods_costs_rows_for_the_others_only() {
+    let world = crowd(40, [block("10.0.0.0/8", &["10.0.0.20/31"])], "10.0.0", "fd00");
+    assert!(rows(&world) < 8, "{} rows", rows(&world));
+    world
+        .allows(&["10.0.0.19 -> a/web tcp/80", "10.0.0.22 -> a/web tcp/80", "10.9.9.9 -> a/web tcp/80"])
+        .denies(&["10.0.0.20 -> a/web tcp/80", "10.0.0.21 -> a/web tcp/80", "11.0.0.1 -> a/web tcp/80"])
+        .denies(&["fd00::16 -> a/web tcp/80", "2001:db8::1 -> a/web tcp/80"]);
+}
+
+#[test]
+fn one_block_of_each_family_may_hold_nearly_all_pods() {
+    let blocks = [block("0.0.0.0/0", &["10.0.0.20/31"]), block("::/0", &["fd00::20/127"])];
+    let world = crowd(40, blocks, "10.0.0", "fd00");
+    assert!(rows(&world) < 12, "{} rows", rows(&world));
+    world
+        .allows(&["10.0.0.22 -> a/web tcp/80", "8.8.8.8 -> a/web tcp/80"])
+        .allows(&["fd00::22 -> a/web tcp/80", "2001:db8::1 -> a/web tcp/80"])
+        .denies(&["10.0.0.20 -> a/web tcp/80", "10.0.0.21 -> a/web tcp/80"])
+        .denies(&["fd00::20 -> a/web tcp/80", "fd00::21 -> a/web tcp/80"]);
+}
+
+#[test]
+fn tables_follow_when_most_pods_move_out_of_a_block_or_into_it() {
+    let mut world = crowd(40, [block("10.0.0.0/24", &["10.0.0.20/31"])], "10.0.1", "fd00");
+    assert!(rows(&world) < 8, "nearly all outside: {} rows", rows(&world));
+    world.denies(&["10.0.1.30 -> a/web tcp/80"]);
+    move_crowd(&mut world, 40, "10.0.0", "fd00");
+    let delta = world.cluster.commit();
+    assert!(!delta.programs.is_empty(), "programs with other default rows are new programs");
+    assert!(rows(&world) < 8, "nearly all inside: {} rows", rows(&world));
+    world.allows(&["10.0.0.30 -> a/web tcp/80", "10.0.0.22 -> a/web tcp/80"]).denies(&[
+        "10.0.0.20 -> a/web tcp/80",
+        "10.0.1.30 -> a/web tcp/80",
+        "fd00::30 -> a/web tcp/80",
+    ]);
+    move_crowd(&mut world, 40, "10.0.1", "fd00");
+    world.cluster.commit();
+    assert!(rows(&world) < 8, "outside again: {} rows", rows(&world));
+    world.allows(&["10.0.0.30 -> a/web tcp/80"]).denies(&["10.0.1.30 -> a/web tcp/80"]);
+    assert!(world.cluster.commit().is_empty());
+}
+
+#[test]
+fn a_policy_older_than_all_pods_gets_small_tables_too() {
+    let mut world = World::empty();
+    world.put(policy("a/p").subjects("app=web").ingress([peers([block("10.0.0.0/8", &["10.0.0.20/31"])])]));
+    let each = (0..40).map(|i| peers([pods_in("", &format!("id=i{i}"))]).ports(&format!("tcp/{}", 1000 + i)));
+    world.put(policy("a/each").subjects("app=db").ingress(each));
+    world.put(pod("a/web", "app=web", "10.0.0.1"));
+    for i in 0..40 {
+        world.put(pod(&format!("b/p{i}"), &format!("id=i{i}"), &format!("10.0.0.{}", i + 16)));
+    }
+    assert!(rows(&world) < 40, "{} rows", rows(&world));
+    world.allows(&["10.0.0.22 -> a/web tcp/80"]).denies(&["10.0.0.20 -> a/web tcp/80"]);
 }

@@ -46,6 +46,11 @@ pub fn world_with(settings: Settings) -> World {
 }
 
 impl World {
+    /// A world without objects.
+    pub fn empty() -> World {
+        World { cluster: Cluster::new(Settings::default()), addresses: BTreeMap::new() }
+    }
+
     /// The world with these objects on top.
     pub fn with(mut self, objects: impl IntoIterator<Item = Object>) -> World {
         for object in objects {

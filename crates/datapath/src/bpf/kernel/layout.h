@@ -27,8 +27,11 @@ enum pg_program {
 	PG_CLOSED = 1,
 };
 
-/* Classes 0 and 1 name a program's default rows: for addresses that are no pod's, and for pods'. */
-enum { PG_DEFAULT_ANY = 0, PG_DEFAULT_POD = 1 };
+/*
+ * Classes 0 to 3 name a program's default rows: for addresses that are no pod's, and for pods'; the bit of
+ * PG_DEFAULT_V6 is set for those of IPv6.
+ */
+enum { PG_DEFAULT_ANY = 0, PG_DEFAULT_POD = 1, PG_DEFAULT_V6 = 2 };
 
 /* In a row's class: what a program says to that class's pods when they reach themselves. */
 #define PG_ITSELF (1u << 31)

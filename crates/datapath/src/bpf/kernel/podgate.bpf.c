@@ -210,12 +210,13 @@ struct judgement {
 };
 
 /*
- * `itself` is PG_ITSELF where a pod reaches itself through a Service, 0 otherwise. Programs with nothing to say
- * to that have no row for it, and it is allowed.
+ * `kind` has PG_ITSELF where a pod reaches itself through a Service, and PG_DEFAULT_V6 for IPv6. Programs with
+ * nothing to say to pods that reach themselves have no row for it, and it is allowed.
  */
-static __noinline void judge(__u32 program, __u64 other, __u32 port_key, __u32 itself,
+static __noinline void judge(__u32 program, __u64 other, __u32 port_key, __u32 kind,
 			     struct judgement *out)
 {
+	__u32 itself = kind & PG_ITSELF;
 	struct pg_row_key key = { .program = program, .class = class_of(other) | itself };
 	const struct pg_row *row;
 	__u32 base, n;
@@ -228,7 +229,7 @@ static __noinline void judge(__u32 program, __u64 other, __u32 port_key, __u32 i
 	out->reason = PG_REASON_NO_ROW;
 	row = bpf_map_lookup_elem(&rows, &key);
 	if (!row) {
-		key.class = (other & PG_POD ? PG_DEFAULT_POD : PG_DEFAULT_ANY) | itself;
+		key.class = (other & PG_POD ? PG_DEFAULT_POD : PG_DEFAULT_ANY) | kind;
 		row = bpf_map_lookup_elem(&rows, &key);
 		if (!row) {
 			out->allowed = itself;
@@ -364,6 +365,7 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 	__u32 egress = program_of(source->word);
 	__u32 ingress = program_of(destination->word >> PG_INGRESS_SHIFT);
 	__u32 port_key = (__u32)packet->protocol << 16 | key_port(packet, report->flags & PG_EVENT_REPLY);
+	__u32 kind = itself | (packet->family == NFPROTO_IPV6 ? PG_DEFAULT_V6 : 0);
 	struct judgement judgement;
 
 	report->allowed = false;
@@ -383,7 +385,7 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 		return;
 	}
 	if (egress) {
-		judge(egress, destination->word, port_key, itself, &judgement);
+		judge(egress, destination->word, port_key, kind, &judgement);
 		report->egress_decider = judgement.decider;
 		if (!judgement.allowed) {
 			report->reason = judgement.reason;
@@ -392,7 +394,7 @@ static __always_inline void decide(const struct pg_config *cfg, const struct pac
 		}
 	}
 	if (ingress) {
-		judge(ingress, source->word, port_key, itself, &judgement);
+		judge(ingress, source->word, port_key, kind, &judgement);
 		report->ingress_decider = judgement.decider;
 		if (!judgement.allowed) {
 			report->reason = judgement.reason;
