@@ -3,7 +3,7 @@
 //! ```text
 //! kubeconfig | service account -> client -> pages of each kind -> podgate-api's reader -> objects     read
 //!                                    |----> lists and watches --> podgate-api's reader -> News        watch
-//!                                    \\<--- conditions, Events, reviews                               write
+//!                                    |<---- conditions, Events, reviews                               write
 //! ```
 //!
 //! What the server answers goes through the reader of files, so that validation, defaults and fail-closed

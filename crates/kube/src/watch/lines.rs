@@ -57,8 +57,14 @@ impl Lines {
             if self.is_full() {
                 return Ok(Read::More);
             }
-            // A server sends each event apart; a storm of them is still one batch.
-            match self.body.frame().now_or_never() {
+            // A server sends each event apart; a storm of them is still one batch. What reads the socket hands
+            // over one at a time, and has to be let run for the next.
+            let mut next = self.body.frame().now_or_never();
+            if next.is_none() {
+                tokio::task::yield_now().await;
+                next = self.body.frame().now_or_never();
+            }
+            match next {
                 Some(Some(next)) => frame = Some(next),
                 // The end is met again by the next read.
                 Some(None) | None => return Ok(Read::More),
