@@ -1,5 +1,8 @@
 //! From lines to news.
 
+use std::borrow::Cow;
+
+use memchr::memchr;
 use podgate_api::{Answer, AnswerReader, Refusal, WatchEvent};
 
 use super::{Item, News, Watched};
@@ -37,8 +40,14 @@ pub(super) fn decode(
     mut is_listing: bool,
 ) -> Batch {
     let mut batch = Batch::default();
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let text = String::from_utf8_lossy(line);
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |end| end + 1));
+        rest = after;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let text = text_of(line);
         let event = match reader.event(&text) {
             Ok(event) => event,
             Err(fault) => {
@@ -93,6 +102,14 @@ pub(super) fn applied(what: Watched, answer: Answer, news: &mut Vec<News>) {
     }
     if has_errors {
         news.push(News::Unreadable(what, key, diagnostics));
+    }
+}
+
+/// Servers send nothing but UTF-8, to check which is quick.
+pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

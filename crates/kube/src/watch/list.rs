@@ -4,7 +4,7 @@ use podgate_api::AnswerReader;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::decode::{applied, beginning};
+use super::decode::{applied, beginning, text_of};
 use super::{News, Watched};
 use crate::Client;
 use crate::client::{Asked, Fault};
@@ -88,7 +88,7 @@ pub(super) async fn list(
 }
 
 fn page(what: Watched, reader: &AnswerReader, text: &[u8]) -> Result<Page, String> {
-    let text = String::from_utf8_lossy(text);
+    let text = text_of(text);
     let list: List<'_> = serde_json::from_str(&text).map_err(|error| {
         format!("the list is not what an API server writes: {error} (`{}`)", beginning(&text))
     })?;
