@@ -3,6 +3,7 @@
 mod agent;
 mod can;
 mod check;
+mod cni;
 mod completion;
 mod demo;
 mod diff;
@@ -15,6 +16,7 @@ mod reach;
 mod status;
 mod suggest;
 mod test;
+mod uninstall_node;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,10 @@ enum Command {
     Check(check::Arguments),
     Agent(agent::Arguments),
     Status(status::Arguments),
+    /// The plugin by which pods of a node start when their policies are in force.
+    #[command(subcommand)]
+    Cni(cni::Command),
+    UninstallNode(uninstall_node::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
     /// Answers in a lab's pods; started by `lab up`.
@@ -89,6 +95,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Agent(arguments) => agent::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Cni(command) => cni::run(&command),
+        Command::UninstallNode(arguments) => uninstall_node::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),
