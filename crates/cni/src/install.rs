@@ -126,8 +126,7 @@ pub fn chain(conf_dir: &Path, entry: &Entry) -> Result<Chained, InstallError> {
         match edited {
             Ok(None) => return Ok(Chained::Already(path)),
             Ok(Some(new)) if is_list => {
-                let path = fs::canonicalize(&path).map_err(InstallError::io("read", &path))?;
-                replace_like(&path, &new, &path)?;
+                replace_text(&path, &new)?;
                 return Ok(Chained::Now(path));
             }
             Ok(Some(new)) => {
@@ -176,8 +175,7 @@ pub fn unchain(conf_dir: &Path) -> Result<Vec<PathBuf>, InstallError> {
         let text = fs::read_to_string(&path).map_err(InstallError::io("read", &path))?;
         // What can't be read has no plugin of ours that a runtime would run.
         let Ok(Some(new)) = edit::without_entry(&text) else { continue };
-        let path = fs::canonicalize(&path).map_err(InstallError::io("read", &path))?;
-        replace_like(&path, &new, &path)?;
+        replace_text(&path, &new)?;
         changed.push(path);
     }
     Ok(changed)
@@ -220,6 +218,12 @@ fn remove(path: &Path) -> Result<bool, InstallError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(InstallError::io("remove", path)(error)),
     }
+}
+
+/// Replaces a configuration's text; where it is a link, that of the file it leads to.
+fn replace_text(path: &Path, text: &str) -> Result<(), InstallError> {
+    let real = fs::canonicalize(path).map_err(InstallError::io("read", path))?;
+    replace_like(&real, text, &real)
 }
 
 /// Replaces a configuration, with the owner and mode of another.

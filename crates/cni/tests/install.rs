@@ -169,7 +169,10 @@ fn a_configuration_of_one_plugin_becomes_a_list_and_comes_back() {
     assert_eq!(mode & 0o777, 0o600);
     assert!(matches!(directory.chain().unwrap(), Chained::Already(_)));
     assert_eq!(directory.unchain(), ["10-net.conf"]);
-    assert_eq!((directory.names(), directory.text("10-net.conf")), (vec!["10-net.conf".to_owned()], text.to_owned()));
+    assert_eq!(
+        (directory.names(), directory.text("10-net.conf")),
+        (vec!["10-net.conf".to_owned()], text.to_owned())
+    );
 }
 
 #[test]
@@ -183,7 +186,10 @@ fn a_network_that_writes_its_one_plugin_anew_is_chained_anew() {
     assert!(directory.text("10-net.conflist").contains("9000"));
     fs::write(directory.0.join("10-net.conf"), newer).unwrap();
     directory.unchain();
-    assert_eq!((directory.names(), directory.text("10-net.conf")), (vec!["10-net.conf".to_owned()], newer.to_owned()));
+    assert_eq!(
+        (directory.names(), directory.text("10-net.conf")),
+        (vec!["10-net.conf".to_owned()], newer.to_owned())
+    );
 }
 
 #[test]
@@ -198,7 +204,10 @@ fn what_cannot_be_chained_says_what_to_do() {
     };
     check(&[], "no network configuration in DIR: install the cluster's network first");
     check(&[("a.conflist", "{")], "DIR/a.conflist: not a network configuration: EOF");
-    check(&[("a.conflist", r#"{"name": "n", "cniVersion": "1.0.0"}"#)], "DIR/a.conflist: a list without plugins");
+    check(
+        &[("a.conflist", r#"{"name": "n", "cniVersion": "1.0.0"}"#)],
+        "DIR/a.conflist: a list without plugins",
+    );
     check(
         &[("a.conflist", r#"{"name": "n", "cniVersion": "1.0.0", "plugins": []}"#)],
         "DIR/a.conflist: its list of plugins has no network",
@@ -207,7 +216,10 @@ fn what_cannot_be_chained_says_what_to_do() {
         &[("a.conflist", r#"{"name": "n", "cniVersion": "0.2.0", "plugins": [{"type": "bridge"}]}"#)],
         "DIR/a.conflist: cniVersion 0.2.0 knows no chains that podgate can be in: change it to one of 0.3.0,",
     );
-    check(&[("a.conf", r#"{"name": "n", "type": "bridge"}"#)], "DIR/a.conf: cniVersion 0.2.0 knows no chains");
+    check(
+        &[("a.conf", r#"{"name": "n", "type": "bridge"}"#)],
+        "DIR/a.conf: cniVersion 0.2.0 knows no chains",
+    );
     let missing = std::env::temp_dir().join("podgate-no-such-directory");
     let error = chain(&missing, &Entry::default()).unwrap_err().to_string();
     assert!(error.starts_with("no network configuration in "), "{error}");

@@ -138,9 +138,8 @@ fn check_version(configuration: &Fields<'_>) -> Result<(), Fault> {
 }
 
 fn is_ours(plugin: &RawValue) -> bool {
-    serde_json::from_str::<Fields<'_>>(plugin.get()).is_ok_and(|plugin| {
-        plugin.text("type").is_some_and(|kind| kind == PLUGIN)
-    })
+    serde_json::from_str::<Fields<'_>>(plugin.get())
+        .is_ok_and(|plugin| plugin.text("type").is_some_and(|kind| kind == PLUGIN))
 }
 
 fn described(entry: &Entry) -> Value {
@@ -162,8 +161,11 @@ fn written(entry: &Value) -> String {
     let kind = ("type", json!(PLUGIN));
     let fields = entry.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value.clone()));
     let others = fields.filter(|(name, _)| *name != kind.0);
-    let texts: Vec<String> =
-        [kind.clone()].into_iter().chain(others).map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let texts: Vec<String> = [kind.clone()]
+        .into_iter()
+        .chain(others)
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
     format!("{{{}}}", texts.join(", "))
 }
 
