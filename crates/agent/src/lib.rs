@@ -12,6 +12,7 @@
 //! Absent on purpose: verdicts. The engine makes them.
 
 mod agent;
+pub mod doctor;
 mod doorman;
 mod error;
 mod feedback;

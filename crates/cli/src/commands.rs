@@ -7,6 +7,7 @@ mod cni;
 mod completion;
 mod demo;
 mod diff;
+mod doctor;
 mod exposure;
 mod graph;
 mod lab;
@@ -51,6 +52,7 @@ enum Command {
     Check(check::Arguments),
     Agent(agent::Arguments),
     Status(status::Arguments),
+    Doctor(doctor::Arguments),
     /// The plugin by which pods of a node start when their policies are in force.
     #[command(subcommand)]
     Cni(cni::Command),
@@ -94,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Agent(arguments) => agent::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Cni(command) => cni::run(&command),
         Command::UninstallNode(arguments) => uninstall_node::run(&arguments),
