@@ -1,0 +1,50 @@
+{{- define "podgate.name" -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "podgate.selector" -}}
+app.kubernetes.io/name: podgate
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "podgate.labels" -}}
+{{ include "podgate.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "podgate.image" -}}
+{{- $repository := required "image.repository is not set: build the image (deploy/image), push it where your nodes pull from, and name it" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{ $repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* An address and a port as one word. */}}
+{{- define "podgate.listen" -}}
+{{- if contains ":" .address -}}
+[{{ .address }}]:{{ .port }}
+{{- else -}}
+{{ .address }}:{{ .port }}
+{{- end -}}
+{{- end -}}
+
+{{/* A probe of the kubelet, which is on the node: where the agent listens on one address only, it has to be named. */}}
+{{- define "podgate.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: {{ .metrics.port }}
+  {{- if not (has .metrics.address (list "0.0.0.0" "::")) }}
+  host: {{ .metrics.address | quote }}
+  {{- end }}
+{{- end -}}
+
+{{- define "podgate.seccomp" -}}
+type: {{ .Values.seccomp.type }}
+{{- if eq .Values.seccomp.type "Localhost" }}
+localhostProfile: {{ .Values.seccomp.localhostProfile }}
+{{- end }}
+{{- end -}}
