@@ -16,7 +16,7 @@ pub(super) struct Batch {
     pub ends_list: bool,
     /// What ended the batch before its last line.
     pub end: Option<End>,
-    /// How many lines were understood.
+    /// How many lines told something.
     pub events: usize,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn decode(
                 batch.version = Some(version.clone());
             }
         }
-        batch.events += 1;
+        batch.events += usize::from(!matches!(event, WatchEvent::Refused(_)));
         match event {
             WatchEvent::Applied(answer) => applied(what, answer, &mut batch.news),
             WatchEvent::Deleted(answer) => batch.news.push(News::Deleted(what, answer.key, answer.uid)),

@@ -36,6 +36,8 @@ pub(super) struct Follower<S> {
     backoff: Backoff,
     /// Everything up to this version was told; `None`: a list is needed.
     version: Option<Box<str>>,
+    /// When the last list began.
+    listed: Option<Instant>,
     /// The server tells lists as watches.
     streams: bool,
     /// Connections in a row that ended with a line that could not be read.
@@ -90,6 +92,7 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
             sink,
             backoff: Backoff::new(&pace),
             version: None,
+            listed: None,
             streams: true,
             garbage: 0,
             is_absent: false,
@@ -145,9 +148,9 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
                 Ended::Resync | Ended::BackInTime => self.version = None,
                 Ended::StreamsNot => self.streams = false,
                 Ended::Forgotten(said) => {
-                    // Usual after a long silence. Again and again it is a server that can't keep up.
                     self.version = None;
-                    if !settled {
+                    // Usual after a long silence. Soon after a list it is a server that can't keep up.
+                    if self.listed.is_some_and(|listed| listed.elapsed() < SETTLED) {
                         let why = format!(
                             "the server has forgotten what it told ({said}): everything is listed again"
                         );
@@ -207,6 +210,9 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
 
     /// Lists what there is, or follows from what is known, until that ends.
     async fn connection(&mut self, kind: &Kind, reader: &AnswerReader) -> Result<Ended, Ended> {
+        if self.version.is_none() {
+            self.listed = Some(Instant::now());
+        }
         if self.version.is_none() && !self.streams {
             self.version = Some(list::list(&self.client, self.what, kind, reader, &self.sink).await?);
         }

@@ -40,7 +40,12 @@ impl Lines {
         loop {
             match frame {
                 None => return Ok(Read::End),
-                Some(Err(error)) => return Err(format!("the connection broke off: {}", innermost(&error))),
+                Some(Err(error)) => {
+                    let why = innermost(&error);
+                    // What TLS says of a server that was killed is for those who write servers.
+                    let why = if why.contains("close_notify") { "the server is gone" } else { &why };
+                    return Err(format!("the connection broke off: {why}"));
+                }
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         let before = self.text.len();

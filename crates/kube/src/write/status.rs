@@ -45,8 +45,8 @@ pub(super) fn time(at: SystemTime, format: &str) -> String {
 }
 
 impl Client {
-    /// Sets one condition of a pod; its other conditions stay. Refused with status 409 when the pod of this name
-    /// has another UID.
+    /// Sets one condition of a pod; its other conditions stay. Refused when the pod of this name has another UID:
+    /// with status 422, or 409, as the server's version has it.
     pub async fn set_pod_condition(
         &self,
         namespace: &str,

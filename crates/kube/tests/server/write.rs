@@ -41,17 +41,17 @@ fn written() -> Value {
 fn a_condition_of_a_pod_is_merged_and_guarded_by_its_uid() {
     let api = Api::new("pod-condition", |asked| match body(asked)["metadata"]["uid"].as_str() {
         Some("u-1") => Reply::Answer(200, "{}".to_owned()),
-        _ => Reply::Answer(409, status(409, "Precondition failed: UID in precondition: u-2")),
+        _ => Reply::Answer(422, status(422, "metadata.uid: field is immutable")),
     });
     with(&api, async |client| {
         client.set_pod_condition("shop", "web", "u-1", &condition()).await.unwrap();
         let error =
             client.set_pod_condition("shop", "web", "u-2", &condition()).await.expect_err("another pod");
-        assert_eq!(error.status(), Some(409));
+        assert_eq!(error.status(), Some(422));
         assert_eq!(
             error.to_string(),
-            "context dev: the server refuses to set the condition podgate.dev/enforced of pod shop/web (409): \
-             Precondition failed: UID in precondition: u-2"
+            "context dev: the server refuses to set the condition podgate.dev/enforced of pod shop/web (422): \
+             metadata.uid: field is immutable"
         );
     });
     let asked = &api.asked()[0];
