@@ -26,6 +26,12 @@ pub enum Error {
     /// Every priority between 90 and 99 at the POSTROUTING hook is taken.
     #[error("no free priority from 90 to 99 at the postrouting hook, see: nft list hooks")]
     NoPriority,
+    /// Another process reads the log group that the nftables backend's events go to.
+    #[error("log group {group} is in use by another podgate, stop that one first")]
+    LogGroup {
+        /// The group.
+        group: u16,
+    },
     /// The kernel's state isn't known: the next publication has to be a full one.
     #[error("the kernel's state isn't known, publish the full state")]
     NeedsFull,

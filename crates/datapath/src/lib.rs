@@ -4,18 +4,26 @@
 //! podgate_policy::Delta --publish--> kernel tables --packets--> Event, Counters
 //! ```
 //!
-//! [`Datapath`] is what every backend does; [`BpfDatapath`] is the eBPF one. Verdicts are made by the
-//! engine alone; a backend only looks them up, and adds the fixed cases that [`Reason`] names.
+//! [`Datapath`] is what every backend does; [`BpfDatapath`] is the eBPF one, [`NftDatapath`] the one for kernels without
+//! netfilter programs; [`open()`] chooses. Verdicts are made by the engine alone; a backend only looks them up, and adds
+//! the fixed cases that [`Reason`] names.
 
 pub mod bpf;
 mod error;
 mod event;
+pub mod nft;
+mod options;
 mod report;
+mod select;
 
-pub use bpf::{BpfDatapath, BpfOptions, Capacity, EventRate, Unsupported, probe, remove};
+pub use bpf::{BpfDatapath, Unsupported, probe};
 pub use error::Error;
 pub use event::{Event, Reason};
+pub use nft::NftDatapath;
+pub use options::Options as BpfOptions;
+pub use options::{Capacity, EventRate, Options};
 pub use report::{Counters, PublishReport, Repair, UnknownPods};
+pub use select::{Backend, Capabilities, Opened, open, remove};
 
 use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
@@ -64,6 +72,9 @@ pub trait Datapath {
 
     /// Whether packets are filtered: by what was adopted, or since the first full publication.
     fn is_attached(&self) -> bool;
+
+    /// What this backend can tell, and what it can't.
+    fn capabilities(&self) -> Capabilities;
 
     /// Checks what others may have undone in the kernel and restores it; call it now and then. Returns
     /// what had to be restored, mostly nothing.

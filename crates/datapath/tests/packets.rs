@@ -60,7 +60,7 @@ fn kernel_and_tables_agree_on_random_rows() {
         .run(&(any_row(), any_row(), any::<bool>()), |(own, default, has_row)| {
             let rows = if has_row { vec![(2, own.clone())] } else { vec![] };
             let policy = Policy::open(2).program(1, default.clone(), &rows).pod(1, None, Some(1));
-            policy.publish_full(&mut datapath.borrow_mut());
+            policy.publish_full(*datapath.borrow_mut());
             let program = &policy.programs[&podgate_policy::ProgramId(1)];
             let mut keys = vec![PortKey::new(TCP, 0), PortKey::new(UDP, 65535), PortKey::new(47, 0)];
             for range in own.ranges.iter().chain(&default.ranges) {

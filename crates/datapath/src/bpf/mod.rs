@@ -9,21 +9,21 @@
 //! the kernel's state.
 
 mod alloc;
-mod conntrack;
+pub(crate) mod conntrack;
 mod events;
-mod grace;
-mod layout;
-mod load;
+pub(crate) mod grace;
+pub(crate) mod layout;
+pub(crate) mod load;
 mod maps;
 #[cfg(test)]
 mod model;
-mod netns;
-mod probe;
-mod publisher;
-mod store;
+pub(crate) mod netns;
+pub(crate) mod probe;
+pub(crate) mod publisher;
+pub(crate) mod store;
 mod sys;
 mod tables;
-mod words;
+pub(crate) mod words;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -34,108 +34,17 @@ use podgate_policy::{Delta, Programs};
 use self::events::EventReader;
 use self::maps::Maps;
 use self::netns::NetNs;
-use self::publisher::{Limits, Publisher};
-use crate::{Counters, Datapath, Error, Event, PublishReport, Repair, UnknownPods};
+use self::publisher::Publisher;
+use crate::{
+    Backend, Capabilities, Counters, Datapath, Error, Event, Options, PublishReport, Repair, UnknownPods,
+    options,
+};
 
 pub use self::probe::{Unsupported, probe};
 
-/// How much the kernel's tables hold. What doesn't fit is named in [`PublishReport`] and closed.
-///
-/// Tables are empty until used, but for about 24 bytes an address and 100 a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Capacity {
-    /// Pod addresses of the whole cluster, both families together.
-    pub addresses: u32,
-    /// Prefixes that policies name, both families together.
-    pub prefixes: u32,
-    /// Rows of the verdict tables of this node's pods.
-    pub rows: u32,
-    /// Port ranges of those rows; equal lists are kept once.
-    pub ranges: u32,
-    /// Size of the event buffer: a power of two, at least 4096.
-    pub ring_bytes: u32,
-}
-
-impl Default for Capacity {
-    fn default() -> Self {
-        Capacity { addresses: 131_072, prefixes: 16_384, rows: 262_144, ranges: 65_536, ring_bytes: 1 << 21 }
-    }
-}
-
-impl Capacity {
-    fn idents(&self) -> u32 {
-        load::with_spare(self.addresses) + load::with_spare(self.prefixes)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        let sum = [self.addresses, self.prefixes, self.rows].into_iter().map(u64::from).sum::<u64>();
-        let smallest = self.addresses.min(self.prefixes).min(self.rows).min(self.ranges);
-        if smallest == 0 || sum > 2_000_000 || self.ranges > 1 << 24 {
-            return Err(Error::Settings(
-                "capacity: every number must be at least 1, addresses, prefixes and rows together at most \
-                 2000000, ranges at most 16777216"
-                    .into(),
-            ));
-        }
-        if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 4096 {
-            return Err(Error::Settings("capacity: ring_bytes must be a power of two, at least 4096".into()));
-        }
-        Ok(())
-    }
-}
-
-/// How many denial events a source may cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventRate {
-    /// Per second and source address; 0: no limit.
-    pub per_second: u32,
-    /// How many may come at once.
-    pub burst: u32,
-}
-
-impl Default for EventRate {
-    fn default() -> Self {
-        EventRate { per_second: 100, burst: 200 }
-    }
-}
-
-/// What to filter, and how.
-#[derive(Clone, Debug)]
-pub struct BpfOptions {
-    /// The network namespace, as a path like `/run/netns/NAME`; `None`: that of the calling thread.
-    pub netns: Option<PathBuf>,
-    /// The name of this node, as in [`podgate_policy::Identity::node`].
-    pub node: String,
-    /// A directory on a BPF file system, used by nobody else.
-    pub pin_dir: PathBuf,
-    /// The blocks that this node's pods get their addresses from; at most 8 of each family.
-    pub pod_cidrs: Vec<IpNet>,
-    /// What happens to addresses out of `pod_cidrs` that no publication has named.
-    pub unknown_pods: UnknownPods,
-    /// Sizes of the tables. Others than last time's make new tables: an upgrade.
-    pub capacity: Capacity,
-    /// Limits denial events.
-    pub event_rate: EventRate,
-}
-
-impl BpfOptions {
-    /// The calling thread's network namespace, default sizes, unknown pods closed.
-    pub fn new(node: impl Into<String>, pin_dir: impl Into<PathBuf>) -> Self {
-        BpfOptions {
-            netns: None,
-            node: node.into(),
-            pin_dir: pin_dir.into(),
-            pod_cidrs: Vec::new(),
-            unknown_pods: UnknownPods::default(),
-            capacity: Capacity::default(),
-            event_rate: EventRate::default(),
-        }
-    }
-}
-
 /// Verdict tables in eBPF maps, and the program that asks them.
 ///
-/// Dropping it leaves the kernel filtering; [`remove`] ends that.
+/// Dropping it leaves the kernel filtering; [`crate::remove`] ends that.
 pub struct BpfDatapath {
     publisher: Publisher<Maps>,
     events: EventReader,
@@ -160,9 +69,9 @@ impl BpfDatapath {
     ///
     /// # Errors
     /// When the kernel or the options don't allow it; [`probe()`] tells more about the kernel.
-    pub fn open(options: BpfOptions) -> Result<Self, Error> {
+    pub fn open(options: Options) -> Result<Self, Error> {
         options.capacity.check()?;
-        check_pod_cidrs(&options.pod_cidrs)?;
+        options::check_pod_cidrs(&options.pod_cidrs)?;
         let netns = NetNs::open(options.netns.as_deref())?;
         let lock = load::lock(&options.pin_dir)?;
         netns.run(conntrack::assert_on)??;
@@ -185,15 +94,7 @@ impl BpfDatapath {
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
         let events = EventReader::open(maps.events())?;
-        let capacity = options.capacity;
-        let limits = Limits {
-            addresses: capacity.addresses,
-            prefixes: capacity.prefixes,
-            rows: capacity.rows,
-            ranges: capacity.ranges,
-            idents: capacity.idents(),
-        };
-        let publisher = Publisher::new(maps, options.node, limits);
+        let publisher = Publisher::new(maps, options.node, options.capacity.limits());
         Ok(BpfDatapath { publisher, events, earlier: Vec::new(), netns, directory, replaced, _lock: lock })
     }
 
@@ -249,13 +150,23 @@ impl Datapath for BpfDatapath {
     }
 
     fn set_pod_cidrs(&mut self, cidrs: &[IpNet]) -> Result<(), Error> {
-        check_pod_cidrs(cidrs)?;
+        options::check_pod_cidrs(cidrs)?;
         self.publisher.store_mut().set_pod_cidrs(cidrs);
         Ok(())
     }
 
     fn is_attached(&self) -> bool {
         load::is_attached(&self.directory) || self.replaced.iter().any(|old| load::is_attached(old))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            backend: Backend::Bpf,
+            packet_time: true,
+            original_destination: true,
+            suppressed_by_source: true,
+            events_outlive_process: true,
+        }
     }
 
     fn reassert(&mut self) -> Result<Vec<Repair>, Error> {
@@ -271,22 +182,13 @@ impl Datapath for BpfDatapath {
     }
 }
 
-fn check_pod_cidrs(cidrs: &[IpNet]) -> Result<(), Error> {
-    for v4 in [true, false] {
-        let count = cidrs.iter().filter(|net| matches!(net, IpNet::V4(_)) == v4).count();
-        if count > layout::CIDRS {
-            return Err(Error::Settings(format!("pod_cidrs: {count} of one family, at most 8 are possible")));
-        }
-    }
-    Ok(())
+/// Whether some program's links are pinned in a directory.
+pub(crate) fn is_pinned(pin_dir: &Path) -> Result<bool, Error> {
+    Ok(pin_dir.exists() && load::directories(pin_dir)?.iter().any(|directory| load::is_attached(directory)))
 }
 
-/// Ends all filtering that is pinned in a directory, and takes podgate's nftables table out of the network
-/// namespace (`None`: that of the calling thread).
-///
-/// # Errors
-/// When something can't be removed, or when another process has the directory.
-pub fn remove(pin_dir: &Path, netns: Option<&Path>) -> Result<(), Error> {
+/// Ends all filtering that is pinned in a directory.
+pub(crate) fn remove_pinned(pin_dir: &Path) -> Result<(), Error> {
     if pin_dir.exists() {
         let _lock = load::lock(pin_dir)?;
         for directory in load::directories(pin_dir)? {
@@ -294,5 +196,5 @@ pub fn remove(pin_dir: &Path, netns: Option<&Path>) -> Result<(), Error> {
             load::remove(&directory)?;
         }
     }
-    NetNs::open(netns)?.run(conntrack::withdraw)?
+    Ok(())
 }

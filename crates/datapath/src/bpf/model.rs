@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use podgate_policy::{
-    ClassId, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, PortRange, Program, ProgramId, Programs, Row,
-    Verdict,
+    ClassId, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, PortRange, Program, ProgramId,
+    Programs, Row, Verdict,
 };
 use proptest::prelude::*;
 

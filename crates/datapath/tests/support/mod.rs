@@ -21,7 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use podgate_datapath::{BpfDatapath, BpfOptions, Capacity, Datapath, Event};
+use podgate_datapath::{Backend, BpfDatapath, BpfOptions, Capacity, Datapath, Event};
 use podgate_policy::{
     ClassId, DeciderId, Delta, Family, Identity, Outcome, PortKey, PortRange, Program, ProgramId, Programs,
     Row, Verdict,
@@ -146,6 +146,13 @@ impl Net {
             Err(podgate_datapath::Error::Verifier { log, .. }) => panic!("{log}"),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Opens a certain backend.
+    pub fn open_with(&self, backend: Backend) -> Box<dyn Datapath + Send> {
+        podgate_datapath::open(backend, self.options())
+            .unwrap_or_else(|error| panic!("{backend}: {error}"))
+            .datapath
     }
 
     /// Answers TCP and UDP on a port of a pod, for as long as the test runs.
@@ -392,22 +399,35 @@ impl Policy {
         self
     }
 
-    pub fn publish_full(&self, datapath: &mut BpfDatapath) {
+    pub fn publish_full(&self, datapath: &mut dyn Datapath) {
         let report = datapath.publish_full(self, &self.state).expect("publish");
         assert!(report.is_complete(), "{report:?}");
     }
 }
 
 /// All events so far.
-pub fn events(datapath: &mut BpfDatapath) -> Vec<Event> {
+pub fn events(datapath: &mut dyn Datapath) -> Vec<Event> {
     let mut events = Vec::new();
     datapath.poll_events(&mut |event| events.push(event)).expect("poll");
     events
 }
 
 /// Settles until nothing is left.
-pub fn settle(datapath: &mut BpfDatapath) {
+pub fn settle(datapath: &mut dyn Datapath) {
     while !datapath.settle().expect("settle") {
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Makes two tests of each function: one with each backend.
+#[macro_export]
+macro_rules! with_both_backends {
+    ($($name:ident)*) => {
+        mod bpf {
+            $(#[test] fn $name() { super::$name(podgate_datapath::Backend::Bpf) })*
+        }
+        mod nft {
+            $(#[test] fn $name() { super::$name(podgate_datapath::Backend::Nft) })*
+        }
+    };
 }
