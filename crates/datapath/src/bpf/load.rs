@@ -38,7 +38,7 @@ const PRIORITIES: std::ops::RangeInclusive<i32> = 90..=99;
 const DEFRAGMENT: u32 = 1;
 /// A process that has just ended may have left a child between fork and exec, which has the lock too.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-const FAMILIES: [(&str, u32); 2] = [("link4", 2), ("link6", 10)];
+pub(crate) const FAMILIES: [(&str, u32); 2] = [("link4", 2), ("link6", 10)];
 
 /// Takes hold of a pin directory: it is let go when the result is dropped or the process ends.
 pub(crate) fn lock(pin_dir: &Path) -> Result<fs::File, Error> {
@@ -159,21 +159,8 @@ pub(crate) fn with_spare(entries: u32) -> u32 {
     entries + entries / 8 + 64
 }
 
-/// Attaches what isn't attached yet, for both families.
-pub(crate) fn attach(directory: &Path, netns: &NetNs) -> Result<(), Error> {
-    let program = open_program(directory)?;
-    for (name, family) in FAMILIES {
-        let path = directory.join(name);
-        if path.exists() {
-            continue;
-        }
-        let link = netns.run(|| attach_family(&program, family))??;
-        pin(link, &path).map_err(|error| Error::io(format!("pin {}", path.display()), error))?;
-    }
-    Ok(())
-}
-
-fn attach_family(program: &OwnedFd, family: u32) -> Result<OwnedFd, Error> {
+/// Attaches the program for one family, at the first free priority.
+pub(crate) fn attach_family(program: &OwnedFd, family: u32) -> Result<OwnedFd, Error> {
     for priority in PRIORITIES {
         // A kernel without the defragmentation module refuses the flag; conntrack defragments as well.
         let attached = [DEFRAGMENT, 0].into_iter().find_map(|flags| {
@@ -252,7 +239,7 @@ pub(crate) fn remove(directory: &Path) -> Result<(), Error> {
     fs::remove_dir_all(directory).map_err(failed)
 }
 
-fn open_program(directory: &Path) -> Result<OwnedFd, Error> {
+pub(crate) fn open_program(directory: &Path) -> Result<OwnedFd, Error> {
     let path = directory.join("prog");
     Program::fd_from_pinned_path(&path).map_err(|error| Error::bpf(format!("open {}", path.display()), error))
 }

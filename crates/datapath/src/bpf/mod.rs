@@ -12,12 +12,14 @@ mod alloc;
 pub(crate) mod conntrack;
 mod events;
 pub(crate) mod grace;
+mod held;
 pub(crate) mod layout;
 pub(crate) mod load;
 mod maps;
 #[cfg(test)]
 mod model;
 pub(crate) mod netns;
+mod news;
 pub(crate) mod probe;
 pub(crate) mod publisher;
 pub(crate) mod store;
@@ -32,8 +34,10 @@ use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
 
 use self::events::EventReader;
+use self::held::Held;
 use self::maps::Maps;
 use self::netns::NetNs;
+use self::news::NftNews;
 use self::publisher::Publisher;
 use crate::{
     Backend, Capabilities, Counters, Datapath, Error, Event, Options, PublishReport, Repair, UnknownPods,
@@ -48,6 +52,8 @@ pub use self::probe::{Unsupported, probe};
 pub struct BpfDatapath {
     publisher: Publisher<Maps>,
     events: EventReader,
+    held: Held,
+    nft_news: NftNews,
     /// Events of the program that an upgrade has replaced.
     earlier: Vec<Event>,
     netns: NetNs,
@@ -74,6 +80,7 @@ impl BpfDatapath {
         options::check_pod_cidrs(&options.pod_cidrs)?;
         let netns = NetNs::open(options.netns.as_deref())?;
         let lock = load::lock(&options.pin_dir)?;
+        let nft_news = netns.run(NftNews::listen)??;
         netns.run(conntrack::assert_on)??;
         let directory = load::directory(&options.pin_dir, &options.capacity);
         let replaced: Vec<PathBuf> =
@@ -90,12 +97,23 @@ impl BpfDatapath {
             load::load(&directory, &options.capacity)?;
         }
         let maps = Maps::open(&load::maps_of(&directory))?;
+        let held = Held::open(&directory)?;
         maps.set_unknown_pods(options.unknown_pods);
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
         let events = EventReader::open(maps.events())?;
         let publisher = Publisher::new(maps, options.node, options.capacity.limits());
-        Ok(BpfDatapath { publisher, events, earlier: Vec::new(), netns, directory, replaced, _lock: lock })
+        Ok(BpfDatapath {
+            publisher,
+            events,
+            held,
+            nft_news,
+            earlier: Vec::new(),
+            netns,
+            directory,
+            replaced,
+            _lock: lock,
+        })
     }
 
     /// Where the program and its maps are pinned.
@@ -126,7 +144,7 @@ impl Datapath for BpfDatapath {
 
     fn publish_full(&mut self, programs: &dyn Programs, state: &Delta) -> Result<PublishReport, Error> {
         let report = self.publisher.publish(programs, state, true)?;
-        load::attach(&self.directory, &self.netns)?;
+        self.held.restore(&self.directory, &self.netns)?;
         self.retire()?;
         Ok(report)
     }
@@ -171,12 +189,11 @@ impl Datapath for BpfDatapath {
 
     fn reassert(&mut self) -> Result<Vec<Repair>, Error> {
         let mut repairs = Vec::new();
-        if self.netns.run(conntrack::assert_on)?? {
+        if self.nft_news.any() && self.netns.run(conntrack::assert_on)?? {
             repairs.push(Repair::Conntrack);
         }
-        if self.replaced.is_empty() && self.publisher.is_current() && !load::is_attached(&self.directory) {
-            load::attach(&self.directory, &self.netns)?;
-            repairs.push(Repair::Hook);
+        if self.replaced.is_empty() && self.publisher.is_current() {
+            repairs.extend(self.held.restore(&self.directory, &self.netns)?);
         }
         Ok(repairs)
     }
