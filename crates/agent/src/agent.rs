@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use podgate_cni::{Claim, Claims, Reply};
-use podgate_datapath::{BpfDatapath, BpfOptions, Repair};
+use podgate_datapath::Repair;
 use podgate_kube::{Client, News, Watched, Watching, watch};
 use podgate_policy::Settings;
 use tokio::runtime::Runtime;
@@ -155,8 +155,11 @@ impl Agent {
                 }
             }
         }
-        let datapath = BpfDatapath::open(bpf_options(options, &memory))?;
-        let mut gate = Gate::new(Box::new(datapath), Settings { icmp_echo: options.icmp_echo });
+        let opened = podgate_datapath::open(options.backend, datapath_options(options, &memory))?;
+        if let Some(why) = &opened.without_bpf {
+            tracing::warn!(%why, "nftables enforces: the kernel can't do BPF");
+        }
+        let mut gate = Gate::new(opened.datapath, Settings { icmp_echo: options.icmp_echo });
         let adopted = gate.is_attached();
         if !adopted && memory.known().is_some() {
             // After a reboot no pod may talk before its policies are known. On a node that podgate has never
@@ -506,11 +509,11 @@ impl Agent {
     }
 }
 
-fn bpf_options(options: &Options, memory: &Memory) -> BpfOptions {
-    let mut bpf = BpfOptions::new(options.node.as_str(), &options.pin_dir);
+fn datapath_options(options: &Options, memory: &Memory) -> podgate_datapath::Options {
+    let mut datapath = podgate_datapath::Options::new(options.node.as_str(), &options.pin_dir);
     let known = memory.known().map(|known| known.pod_cidrs.clone()).unwrap_or_default();
-    bpf.pod_cidrs = if options.pod_cidrs.is_empty() { known } else { options.pod_cidrs.clone() };
-    bpf.unknown_pods = options.unknown_pods;
-    bpf.capacity = options.capacity;
-    bpf
+    datapath.pod_cidrs = if options.pod_cidrs.is_empty() { known } else { options.pod_cidrs.clone() };
+    datapath.unknown_pods = options.unknown_pods;
+    datapath.capacity = options.capacity;
+    datapath
 }

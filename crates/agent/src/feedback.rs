@@ -106,7 +106,7 @@ pub(crate) async fn write_all(
             };
             let status = error.status();
             // The object is gone, or another one of its name is there.
-            if matches!(status, Some(404 | 409)) {
+            if matches!(status, Some(404 | 409 | 422)) {
                 result = "done";
                 break;
             }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use podgate_datapath::{Counters, Datapath, Error, Event, PublishReport, Repair};
+use podgate_datapath::{Backend, Counters, Datapath, Error, Event, PublishReport, Repair};
 use podgate_policy::{Cluster, Delta, Settings};
 
 /// How long a refused publication rests before it is tried again: at first, and at most.
@@ -145,6 +145,10 @@ impl Gate {
     /// How many publications there were, and how long the last one took.
     pub(crate) fn publications(&self) -> (u64, Duration) {
         (self.publications, self.last)
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.datapath.capabilities().backend
     }
 
     pub(crate) fn is_attached(&self) -> bool {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use podgate_datapath::{Capacity, UnknownPods};
+use podgate_datapath::{Backend, Capacity, UnknownPods};
 
 /// Which pods get the condition that says whether their policies are in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// For what has to: the node's pod CIDRs, and that podgate enforced here before.
     pub state_dir: PathBuf,
+    /// What enforces in the kernel.
+    pub backend: Backend,
     /// The blocks that this node's pods get their addresses from; empty: those of the Node object.
     pub pod_cidrs: Vec<IpNet>,
     /// What happens to addresses out of those blocks that no pod is known to have.

@@ -235,7 +235,7 @@ impl Agent {
             node: self.options.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: self.cluster.clone(),
-            backend: "bpf".to_owned(),
+            backend: self.gate.backend().to_string(),
             uptime_seconds: self.started.elapsed().as_secs(),
             adopted: self.adopted,
             enforcing: self.gate.is_attached(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use podgate_agent::{Options, PodConditions};
-use podgate_datapath::{Capacity, UnknownPods};
+use podgate_datapath::{Backend, Capacity, UnknownPods};
 
 use crate::outcome::{FINE, Failure, Outcome};
 
@@ -35,6 +35,9 @@ pub struct Arguments {
     /// For what outlives a reboot: that podgate enforced here, and where pods' addresses come from.
     #[arg(long, default_value = "/var/lib/podgate", value_name = "DIR")]
     state_dir: PathBuf,
+    /// What enforces in the kernel: bpf, nft, or the best that it can do.
+    #[arg(long, default_value_t = Backend::Auto, value_name = "auto|bpf|nft")]
+    backend: Backend,
     /// A block that this node's pods get their addresses from. Without it, those of the Node object.
     #[arg(long = "pod-cidr", value_name = "CIDR")]
     pod_cidrs: Vec<IpNet>,
@@ -51,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Conditions::Gated)]
     pod_conditions: Conditions,
     /// How many pod addresses of the whole cluster the kernel's tables hold.
-    #[arg(long, default_value_t = Capacity::default().addresses, value_name = "COUNT")]
+    #[arg(long, default_value_t = 262_144, value_name = "COUNT")]
     capacity_addresses: u32,
     /// How many prefixes of policies the kernel's tables hold.
     #[arg(long, default_value_t = Capacity::default().prefixes, value_name = "COUNT")]
@@ -106,6 +109,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         pin_dir: arguments.pin_dir,
         run_dir: arguments.run_dir,
         state_dir: arguments.state_dir,
+        backend: arguments.backend,
         pod_cidrs: arguments.pod_cidrs,
         unknown_pods: match arguments.unknown_pods {
             Unknown::Closed => UnknownPods::Closed,
