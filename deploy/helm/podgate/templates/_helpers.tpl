@@ -48,3 +48,27 @@ type: {{ .Values.seccomp.type }}
 localhostProfile: {{ .Values.seccomp.localhostProfile }}
 {{- end }}
 {{- end -}}
+
+{{- define "podgate.remove" -}}
+--bin-dir=/host/cni/bin, --conf-dir=/host/cni/net.d, --pin-dir=/bpf/podgate
+{{- end -}}
+
+{{- define "podgate.remover" -}}
+image: {{ include "podgate.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+resources:
+  {{- toYaml .Values.cni.resources | nindent 2 }}
+securityContext:
+  runAsUser: 0
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+    add: [BPF, NET_ADMIN]
+volumeMounts:
+  - {name: bpf, mountPath: /bpf, mountPropagation: HostToContainer}
+  - {name: run, mountPath: /run/podgate}
+  - {name: state, mountPath: /var/lib/podgate}
+  - {name: cni-bin, mountPath: /host/cni/bin}
+  - {name: cni-conf, mountPath: /host/cni/net.d}
+{{- end -}}
