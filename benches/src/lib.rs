@@ -4,6 +4,7 @@
 //! Shape (how many of what)   -> generate()      clusters of any size, for benchmarks
 //! antrea_like(), select_all()                   the two sizes that the engine promises times for
 //! Tenants                                       a node full of policies, for the datapath
+//! served::pod()                                 a pod as an API server sends it, for those who follow one
 //! changes()                              single changes to them         , with their way back
 //! random_small(seed)                            tiny clusters full of corner cases, for tests
 //! random_events(seed, n)                        a life of such a cluster, event by event
@@ -12,6 +13,7 @@
 mod changes;
 mod large;
 mod rng;
+pub mod served;
 mod small;
 mod tenants;
 

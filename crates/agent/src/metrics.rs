@@ -1,5 +1,8 @@
 //! Numbers for Prometheus. docs/book lists them all.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use podgate_datapath::{Counters, Reason, Repair};
@@ -69,8 +72,8 @@ impl Metrics {
     /// Metrics, and the registry that shows them.
     pub(crate) fn new() -> (Metrics, Registry) {
         let mut registry = Registry::with_prefix("podgate");
-        // From 50 microseconds to about 13 seconds.
-        let delays = || Histogram::new(exponential_buckets(0.000_05, 2.0, 19));
+        // From 50 microseconds to about 10 seconds.
+        let delays = || Histogram::new(exponential_buckets(0.000_05, 1.5, 31));
         let metrics = Metrics {
             synced: Gauge::default(),
             enforcing: Gauge::default(),
@@ -103,6 +106,9 @@ impl Metrics {
         }
         for repair in Repair::ALL {
             drop(metrics.repairs.get_or_create(&Kind { kind: repair.name() }));
+        }
+        for result in ["done", "refused"] {
+            drop(metrics.cni.get_or_create(&CallLabels { command: "add", result }));
         }
         for result in ["done", "failed"] {
             drop(metrics.publications.get_or_create(&Outcome { result }));

@@ -11,47 +11,14 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use podgate_api::{AnswerReader, WatchEvent};
+use podgate_bench::served::{ServedPod, pod};
 use podgate_kube::{Client, News, Options, Watched, watch};
-
-/// A pod of a Deployment with one container, as an API server sends it.
-fn pod(index: usize) -> String {
-    let (namespace, app) = (index % 20_000, index % 7);
-    let ip = format!("10.{}.{}.{}", index >> 16 & 255, index >> 8 & 255, index & 255);
-    let owner = |manager: &str, fields: &str| {
-        format!(
-            r#"{{"manager":"{manager}","operation":"Update","apiVersion":"v1","time":"2026-11-01T10:00:00Z","fieldsType":"FieldsV1","fieldsV1":{{{fields}}}}}"#
-        )
-    };
-    let condition = |kind: &str| {
-        format!(
-            r#"{{"type":"{kind}","observedGeneration":1,"status":"True","lastProbeTime":null,"lastTransitionTime":"2026-11-01T10:00:01Z"}}"#
-        )
-    };
-    let controller = owner(
-        "kube-controller-manager",
-        r#""f:metadata":{"f:generateName":{},"f:labels":{".":{},"f:app":{},"f:pod-template-hash":{}},"f:ownerReferences":{".":{},"k:{\"uid\":\"4c4e0d6f\"}":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"main\"}":{".":{},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:ports":{".":{},"k:{\"containerPort\":8080,\"protocol\":\"TCP\"}":{".":{},"f:containerPort":{},"f:name":{},"f:protocol":{}}},"f:resources":{},"f:terminationMessagePath":{},"f:terminationMessagePolicy":{}}},"f:dnsPolicy":{},"f:enableServiceLinks":{},"f:restartPolicy":{},"f:schedulerName":{},"f:securityContext":{},"f:terminationGracePeriodSeconds":{}}"#,
-    );
-    let kubelet = owner(
-        "kubelet",
-        r#""f:status":{"f:conditions":{"k:{\"type\":\"ContainersReady\"}":{".":{},"f:lastProbeTime":{},"f:lastTransitionTime":{},"f:status":{},"f:type":{}},"k:{\"type\":\"Ready\"}":{".":{},"f:status":{},"f:type":{}}},"f:containerStatuses":{},"f:hostIP":{},"f:phase":{},"f:podIP":{},"f:podIPs":{".":{},"k:{\"ip\":\"10.0.0.1\"}":{".":{},"f:ip":{}}},"f:startTime":{}}"#,
-    );
-    let conditions: Vec<String> =
-        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
-            .map(condition)
-            .into();
-    format!(
-        r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"app-{app}-5d4f8c7b9-{index:05x}","generateName":"app-{app}-5d4f8c7b9-","namespace":"tenant-{namespace}","uid":"6b1f0c1e-0000-4000-8000-{index:012x}","resourceVersion":"{}","generation":1,"creationTimestamp":"2026-11-01T10:00:00Z","labels":{{"app":"app-{app}","tier":"backend","pod-template-hash":"5d4f8c7b9"}},"annotations":{{"cni.example/status":"[{{\"interface\":\"eth0\",\"ips\":[\"{ip}\"]}}]"}},"ownerReferences":[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"app-{app}-5d4f8c7b9","uid":"4c4e0d6f-0000-4000-8000-000000000001","controller":true,"blockOwnerDeletion":true}}],"managedFields":[{controller},{kubelet}]}},"spec":{{"volumes":[{{"name":"kube-api-access-x7k2p","projected":{{"sources":[{{"serviceAccountToken":{{"expirationSeconds":3607,"path":"token"}}}},{{"configMap":{{"name":"kube-root-ca.crt","items":[{{"key":"ca.crt","path":"ca.crt"}}]}}}}],"defaultMode":420}}}}],"containers":[{{"name":"main","image":"registry.example/app-{app}:1.2.3","ports":[{{"name":"http","containerPort":8080,"protocol":"TCP"}}],"env":[{{"name":"DB_HOST","value":"db.tenant-{namespace}.svc"}}],"resources":{{"requests":{{"cpu":"100m","memory":"128Mi"}}}},"volumeMounts":[{{"name":"kube-api-access-x7k2p","readOnly":true,"mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}}],"terminationMessagePath":"/dev/termination-log","imagePullPolicy":"IfNotPresent"}}],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst","serviceAccountName":"default","nodeName":"node-{}","securityContext":{{}},"schedulerName":"default-scheduler","tolerations":[{{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":300}}],"priority":0,"preemptionPolicy":"PreemptLowerPriority"}},"status":{{"phase":"Running","conditions":[{}],"hostIP":"192.168.0.1","hostIPs":[{{"ip":"192.168.0.1"}}],"podIP":"{ip}","podIPs":[{{"ip":"{ip}"}}],"startTime":"2026-11-01T10:00:00Z","containerStatuses":[{{"name":"main","state":{{"running":{{"startedAt":"2026-11-01T10:00:01Z"}}}},"ready":true,"restartCount":0,"image":"registry.example/app-{app}:1.2.3"}}],"qosClass":"Burstable"}}}}"#,
-        index + 1,
-        index % 2_000,
-        conditions.join(",")
-    )
-}
 
 fn main() {
     // Cargo adds an argument of its own.
     let pods = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(200_000);
     let lines: Vec<String> =
-        (0..pods).map(|index| format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", pod(index))).collect();
+        (0..pods).map(|index| format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", pod(&ServedPod::new(index, 20_000, 2_000)))).collect();
     let bytes: usize = lines.iter().map(String::len).sum();
     let megabytes = bytes as f64 / 1e6;
     println!("{pods} pods, {megabytes:.0} MB, {} bytes each", bytes / pods.max(1));
