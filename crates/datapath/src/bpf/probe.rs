@@ -49,7 +49,7 @@ struct Aligned<T: ?Sized>(T);
 
 static PROGRAM: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/probe.bpf.o")));
 
-/// Tries the backend's needs on a network namespace that it throws away.
+/// Tries the backend's needs, on a network namespace that it throws away where it may make one.
 ///
 /// # Errors
 /// The first need that isn't met.
@@ -64,7 +64,9 @@ pub fn probe() -> Result<(), Unsupported> {
 }
 
 fn try_program() -> Result<(), Unsupported> {
-    new_network_namespace().map_err(|error| refused("make a network namespace", error.into()))?;
+    // Only CAP_SYS_ADMIN makes namespaces, which enforcing doesn't need. A kernel that loads such a program can
+    // attach it as well: the type comes with the link.
+    let has_own_namespace = new_network_namespace().is_ok();
     libbpf_rs::set_print(None);
     let what = "load a netfilter program";
     let open = ObjectBuilder::default().open_memory(&PROGRAM.0).map_err(|error| failed(what, &error))?;
@@ -72,6 +74,9 @@ fn try_program() -> Result<(), Unsupported> {
         libbpf_rs::ErrorKind::PermissionDenied => Unsupported::Privileges { what },
         _ => failed(what, &error),
     })?;
+    if !has_own_namespace {
+        return Ok(());
+    }
     let hook = Hook { family: 2, number: 4, priority: 90, flags: 0 };
     for program in object.progs() {
         attach_netfilter(program.as_fd(), hook)
