@@ -26,8 +26,10 @@ pub enum Error {
     /// Every priority between 90 and 99 at the POSTROUTING hook is taken.
     #[error("no free priority from 90 to 99 at the postrouting hook, see: nft list hooks")]
     NoPriority,
-    /// Another process reads the log group that the nftables backend's events go to.
-    #[error("log group {group} is in use by another podgate, stop that one first")]
+    /// The log group that the nftables backend's events go to is another process's, or needs privileges.
+    #[error(
+        "log group {group} can't be bound, stop the other podgate that reads it, or run with CAP_NET_ADMIN"
+    )]
     LogGroup {
         /// The group.
         group: u16,

@@ -110,7 +110,7 @@ impl Ports {
         few.then(|| (first..=last).map(move |port| Ports { ports: (port, port), ..self }))
     }
 
-    /// The two keys in sets of ports: table, protocol, port, each padded to four bytes.
+    /// The two keys in sets of ports: nothing, table, protocol, port, each of four bytes.
     pub(super) fn keys(self, table: u32) -> [Vec<u8>; 2] {
         let key = |protocol: u8, port: u16, is_last: bool| {
             let port = match self.protocols {
@@ -123,7 +123,7 @@ impl Ports {
                 },
                 _ => port.to_be_bytes(),
             };
-            [&table.to_ne_bytes()[..], &[protocol, 0, 0, 0], &port, &[0, 0]].concat()
+            [&[0; 4][..], &table.to_ne_bytes(), &[protocol, 0, 0, 0], &port, &[0, 0]].concat()
         };
         [key(self.protocols.0, self.ports.0, false), key(self.protocols.1, self.ports.1, true)]
     }

@@ -14,6 +14,9 @@ const SUBSYSTEM: u16 = 4;
 const PACKET: u16 = SUBSYSTEM << 8;
 const CONFIG: u16 = SUBSYSTEM << 8 | 1;
 
+/// The hook's number.
+const FORWARD: u8 = 2;
+
 /// Enough for all headers that matter.
 const COPIED: u32 = 256;
 
@@ -35,6 +38,8 @@ pub(super) struct Logged {
     /// `None`: allowed.
     pub(super) denied: Option<(Direction, Reason)>,
     pub(super) state: State,
+    /// Logged where packets are forwarded, not where they leave.
+    pub(super) is_forwarding: bool,
 }
 
 impl Logged {
@@ -42,7 +47,7 @@ impl Logged {
         let mut words = prefix.split(' ');
         let (_, epoch, slot) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         if words.next()? == "allowed" {
-            return Some(Logged { epoch, slot, denied: None, state: State::New });
+            return Some(Logged { epoch, slot, denied: None, state: State::New, is_forwarding: false });
         }
         let direction = words.next()?;
         let direction =
@@ -54,7 +59,7 @@ impl Logged {
             "r" => State::Reply,
             _ => State::Untracked,
         };
-        Some(Logged { epoch, slot, denied: Some((direction, reason)), state })
+        Some(Logged { epoch, slot, denied: Some((direction, reason)), state, is_forwarding: false })
     }
 }
 
@@ -94,7 +99,8 @@ impl Log {
         const COPY_PACKET: u8 = 2;
         const NUMBERED: u16 = 1;
         config(&|a| a.bytes(1, &[BIND])).map_err(|error| match error.kind() {
-            ErrorKind::ResourceBusy => Error::LogGroup { group },
+            // The kernel says so of a group that is another's, too.
+            ErrorKind::ResourceBusy | ErrorKind::PermissionDenied => Error::LogGroup { group },
             _ => Error::io(format!("bind log group {group}"), error),
         })?;
         let set = |a: &mut Attrs| {
@@ -121,9 +127,10 @@ impl Log {
                 Err(error) => return Err(Error::io("read the log group", error)),
             };
             for message in messages(self.socket.received(length)).filter(|message| message.kind == PACKET) {
-                let (mut logged, mut packet, mut number) = (None, None, None);
+                let (mut logged, mut packet, mut number, mut hook) = (None, None, None, None);
                 for (kind, value) in attributes(message.attrs()) {
                     match kind {
+                        1 => hook = value.get(2).copied(),
                         9 => packet = parse(value),
                         10 => logged = Logged::parse(text(value)),
                         12 => number = be32(value),
@@ -135,7 +142,9 @@ impl Log {
                     self.lost += u64::from(number.wrapping_sub(expected));
                 }
                 match (logged, packet) {
-                    (Some(logged), Some(packet)) => sink(logged, packet),
+                    (Some(logged), Some(packet)) => {
+                        sink(Logged { is_forwarding: hook == Some(FORWARD), ..logged }, packet);
+                    }
                     _ => self.lost += 1,
                 }
             }
@@ -197,12 +206,12 @@ mod tests {
     #[test]
     fn a_prefix_tells_what_the_rule_knew() {
         let names = Names { epoch: 12 };
-        let allowed = Logged { epoch: 12, slot: 1, denied: None, state: State::New };
+        let allowed = Logged { epoch: 12, slot: 1, denied: None, state: State::New, is_forwarding: false };
         assert_eq!(Logged::parse(&names.prefix_of_allowed(1)), Some(allowed));
         for reason in Reason::ALL {
             let denied = Some((Direction::Ingress, reason));
             let prefix = names.prefix_of_denied(0, reason, Direction::Ingress, 'r');
-            let expected = Logged { epoch: 12, slot: 0, denied, state: State::Reply };
+            let expected = Logged { epoch: 12, slot: 0, denied, state: State::Reply, is_forwarding: false };
             assert_eq!(Logged::parse(&prefix), Some(expected), "{prefix}");
         }
         assert_eq!(Logged::parse("IN="), None);

@@ -24,7 +24,9 @@ pub(super) fn event(store: &NftStore, logged: Logged, mut packet: Packet) -> Opt
     let [source, destination] =
         [packet.source, packet.destination].map(|end| store.word_of(end, logged.slot));
     let key = PortKey::new(packet.protocol, port(&packet, reply)).0;
-    let itself = packet.source == packet.destination;
+    // One that only claims to be itself is judged, and logged, where packets are forwarded.
+    let itself =
+        packet.source == packet.destination && !logged.is_forwarding && logged.state != State::Untracked;
     let decider = |direction| {
         let (own, other) = match direction {
             Direction::Egress => (source, destination),
@@ -34,10 +36,8 @@ pub(super) fn event(store: &NftStore, logged: Logged, mut packet: Packet) -> Opt
         let row = |class| store.outcome(RowKey { program, class }, key);
         let default = if other & POD != 0 { DEFAULT_POD } else { DEFAULT_ANY };
         let default = if packet.source.is_ipv4() { default } else { default | DEFAULT_V6 };
-        let of_itself =
-            itself.then(|| row(class_of(other) | ITSELF).or_else(|| row(default | ITSELF))).flatten();
-        let found = of_itself.filter(|(allowed, _)| !allowed);
-        let found = found.or_else(|| row(class_of(other))).or_else(|| row(default));
+        let kind = if itself { ITSELF } else { 0 };
+        let found = row(class_of(other) | kind).or_else(|| row(default | kind));
         found.map_or(DeciderId::NOT_ISOLATED, |(_, decider)| DeciderId(decider))
     };
     let (denied_by, reason) = match logged.denied {

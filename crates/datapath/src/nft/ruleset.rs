@@ -16,8 +16,8 @@ use podgate_policy::Direction;
 
 use super::names::{Names, View, denied_counter};
 use super::rule::{
-    ADDRESS, CLASS, Compare, Ct, Header, Meta, OTHER, PORT, PROGRAM, PROTOCOL, Rate, Rule, TABLE, Verdict,
-    Way,
+    ADDRESS, CLASS, Compare, Ct, ENTRY, Header, Meta, OTHER, PORT, PROGRAM, PROTOCOL, ROW, Rate, Rule, TABLE,
+    Verdict, Way,
 };
 use crate::Reason;
 use crate::bpf::layout::{CLOSED, DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, ITSELF};
@@ -131,7 +131,7 @@ impl View {
             Direction::Egress => names.egress(self.v4, self.slot),
             Direction::Ingress => names.ingress(self.v4, self.slot),
         };
-        self.own(Rule::new(), direction).look_up(&map, ADDRESS, PROGRAM)
+        self.own(Rule::new(), direction).clear(ROW).look_up(&map, ADDRESS, PROGRAM)
     }
 
     /// Program and, of the other end's pod, class.
@@ -371,14 +371,16 @@ fn judge(names: Names, view: View, kind: Kind, direction: Direction) -> Vec<Chai
     let class = |class: u32, rule: Rule| rule.set(CLASS, &view.default_class(class).to_ne_bytes());
     let program = || view.program(names, direction);
     let of_pod = || view.program_and_class(names, direction);
-    let of_class = || of_pod().look_up(&rows, PROGRAM, TABLE);
+    let of_class = || of_pod().clear(ENTRY).look_up(&rows, ROW, TABLE);
     // In its chain it is known that the other end is a pod.
-    let of_any_pod = || class(DEFAULT_POD, program()).look_up(&rows, PROGRAM, TABLE);
+    let of_any_pod = || class(DEFAULT_POD, program()).clear(ENTRY).look_up(&rows, ROW, TABLE);
     let of_prefix = || {
         let rule = view.peer(program(), direction);
-        rule.look_up(&names.prefix(view.v4, view.slot), ADDRESS, CLASS).look_up(&rows, PROGRAM, TABLE)
+        rule.look_up(&names.prefix(view.v4, view.slot), ADDRESS, CLASS)
+            .clear(ENTRY)
+            .look_up(&rows, ROW, TABLE)
     };
-    let of_any = || class(DEFAULT_ANY, program()).look_up(&rows, PROGRAM, TABLE);
+    let of_any = || class(DEFAULT_ANY, program()).clear(ENTRY).look_up(&rows, ROW, TABLE);
     let deny_to = |reason| names.deny(view.slot, reason, direction);
     let table = |load: &dyn Fn() -> Rule| ask_table(names, view, kind, load, &deny_to(Reason::Policy));
     // A program that found no room has no rows at all.
@@ -390,7 +392,7 @@ fn judge(names: Names, view: View, kind: Kind, direction: Direction) -> Vec<Chai
         ["class", "pod", "prefix", "any"].map(|step| format!("{own}-{step}"));
     let main = vec![
         // Asked for most, so it comes first.
-        view.port_key(of_class(), kind).within(&names.open(), TABLE).then(Verdict::Return),
+        view.port_key(of_class(), kind).within(&names.open(), ENTRY).then(Verdict::Return),
         of_class().goto(&class_chain),
         of_pod().goto(&pod_chain),
         of_prefix().goto(&prefix_chain),
@@ -412,7 +414,7 @@ fn judge(names: Names, view: View, kind: Kind, direction: Direction) -> Vec<Chai
 /// Asks the table that `load` finds, when it finds one.
 fn ask_table(names: Names, view: View, kind: Kind, load: &dyn Fn() -> Rule, deny: &str) -> Vec<Rule> {
     let port = view.port_key(load(), kind);
-    let mut rules = vec![port.within(&names.open(), TABLE).then(Verdict::Return)];
+    let mut rules = vec![port.within(&names.open(), ENTRY).then(Verdict::Return)];
     rules.extend(ask_table_for_ranges(names, view, kind, load, deny));
     rules
 }
@@ -428,9 +430,9 @@ fn ask_table_for_ranges(
     let port = || view.port_key(load(), kind);
     vec![
         load().equal(TABLE, &ALLOWS_ALL.to_ne_bytes()).then(Verdict::Return),
-        port().within(&names.open_ranges(), TABLE).then(Verdict::Return),
-        port().within(&names.shut(), TABLE).goto(deny),
-        load().within(&names.else_open(), TABLE).then(Verdict::Return),
+        port().within(&names.open_ranges(), ENTRY).then(Verdict::Return),
+        port().within(&names.shut(), ENTRY).goto(deny),
+        load().within(&names.else_open(), ENTRY).then(Verdict::Return),
         load().goto(deny),
     ]
 }
@@ -460,12 +462,12 @@ fn judge_itself(names: Names, view: View, kind: Kind, direction: Direction, chai
     let rows = names.rows();
     let of_class = || {
         let rule = view.program_and_class(names, direction);
-        rule.bits(CLASS, &[0xff; 4], &ITSELF.to_ne_bytes()).look_up(&rows, PROGRAM, TABLE)
+        rule.bits(CLASS, &[0xff; 4], &ITSELF.to_ne_bytes()).clear(ENTRY).look_up(&rows, ROW, TABLE)
     };
     let of_any = || {
         let default = view.default_class(DEFAULT_POD) | ITSELF;
         let rule = view.program(names, direction).set(CLASS, &default.to_ne_bytes());
-        rule.look_up(&rows, PROGRAM, TABLE)
+        rule.clear(ENTRY).look_up(&rows, ROW, TABLE)
     };
     let deny = names.deny(view.slot, Reason::Policy, direction);
     let [class_chain, any_chain] = ["class", "any"].map(|step| format!("{chain}-{step}"));

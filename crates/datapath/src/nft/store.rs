@@ -440,7 +440,7 @@ impl NftStore {
     fn lead(&mut self, key: RowKey, content: Content) {
         let number = self.share(&content);
         let rows = self.names().rows();
-        let entry = |number| Element::entry(key.to_bytes().to_vec(), number);
+        let entry = |number| Element::entry(row_key(key), number);
         let before = self.of_row.insert(key, content);
         let before = before.map(|content| (self.number(&content), content));
         self.changes.change(&rows, before.as_ref().map(|(number, _)| entry(*number)), Some(entry(number)));
@@ -501,7 +501,7 @@ impl NftStore {
             }
         }
         if content.otherwise {
-            elements.push((names.else_open(), Element::key(number.to_ne_bytes().to_vec())));
+            elements.push((names.else_open(), Element::key([[0; 4], number.to_ne_bytes()].concat())));
         }
         elements
     }
@@ -577,7 +577,7 @@ impl Store for NftStore {
     fn delete_row(&mut self, key: RowKey) -> Result<(), Error> {
         self.rows.remove(&key);
         if let Some(content) = self.of_row.remove(&key) {
-            let entry = Element::entry(key.to_bytes().to_vec(), self.number(&content));
+            let entry = Element::entry(row_key(key), self.number(&content));
             self.changes.change(&self.names().rows(), Some(entry), None);
             self.unshare(&content);
         }
@@ -704,6 +704,11 @@ fn rules_in(table: &Table, socket: &mut Socket, chain: &str) -> Result<usize, Er
         count += usize::from(is(1, &table.0) && is(2, chain));
     })?;
     Ok(count)
+}
+
+/// See [`super::table::Key::Row`].
+fn row_key(key: RowKey) -> Vec<u8> {
+    [&[0; 4][..], &key.to_bytes()].concat()
 }
 
 /// A range is an element where it begins and one behind its end.

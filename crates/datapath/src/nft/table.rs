@@ -29,11 +29,11 @@ pub(super) enum Key {
     Addresses {
         v4: bool,
     },
-    /// A number.
+    /// Nothing, and a table's number. See [`Rule::clear`] on nothing.
     Table,
-    /// Two numbers: program and class.
+    /// Nothing, program and class.
     Row,
-    /// Table, protocol and port.
+    /// Nothing, table, protocol and port.
     Port,
 }
 
@@ -44,9 +44,9 @@ impl Key {
         match self {
             Key::Address { v4 } => vec![address(v4)],
             Key::Addresses { v4 } => vec![address(v4); 2],
-            Key::Table => vec![number],
-            Key::Row => vec![number; 2],
-            Key::Port => vec![number, (types::PROTOCOL, 1), (types::PORT, 2)],
+            Key::Table => vec![number; 2],
+            Key::Row => vec![number; 3],
+            Key::Port => vec![number, number, (types::PROTOCOL, 1), (types::PORT, 2)],
         }
     }
 }

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod raw;
 pub mod test_run;
 
 use std::collections::HashMap;
@@ -211,6 +212,11 @@ impl Net {
             .stderr(Stdio::null())
             .status();
         status.expect("ping").success()
+    }
+
+    /// Runs lines of `ip` in a namespace.
+    pub fn ip(&self, name: &str, lines: &str) {
+        batch(&self.ns(name), lines);
     }
 
     /// Loads nftables rules in a namespace.
