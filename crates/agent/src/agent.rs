@@ -26,10 +26,8 @@ use crate::metrics::{Kind, Metrics, Resource, Scope, State};
 use crate::options::{Options, PodConditions};
 use crate::status::Status;
 
-/// How often events are read. The kernel wakes nobody for them: that would cost every connection.
+/// How often events are read, and what publications put off is looked at. The kernel wakes nobody for them: that would cost every connection.
 const EVENTS_EVERY: Duration = Duration::from_millis(10);
-/// How often what a publication put off is looked at.
-const SETTLE_EVERY: Duration = Duration::from_millis(2);
 /// How often the kernel is checked for what others undo.
 const REASSERT_EVERY: Duration = Duration::from_millis(500);
 /// How often numbers and conditions are brought up to date.
@@ -200,10 +198,7 @@ impl Agent {
             (start, start + REASSERT_EVERY, start);
         loop {
             let now = Instant::now();
-            let mut due = next_events.min(next_reassert).min(next_housekeeping);
-            if self.gate.is_settling() {
-                due = due.min(now + SETTLE_EVERY);
-            }
+            let due = next_events.min(next_reassert).min(next_housekeeping);
             match inbox.recv_timeout(due.saturating_duration_since(now)) {
                 Ok(first) => {
                     if !self.hear_all(first, inbox, watching) {
@@ -215,11 +210,11 @@ impl Agent {
             }
             self.enforce();
             self.answer_waiting();
-            let settled = self.gate.settle();
-            self.note("clean up", settled);
             let now = Instant::now();
             if now >= next_events {
                 next_events = now + EVENTS_EVERY;
+                let settled = self.gate.settle();
+                self.note("clean up", settled);
                 let polled = self.gate.poll_events(&mut |_| {});
                 self.note("events", polled.map(drop));
             }

@@ -107,11 +107,6 @@ impl Gate {
         self.failure.as_ref().map_or("", |failure| &failure.message)
     }
 
-    /// Whether a publication has put something off.
-    pub(crate) fn is_settling(&self) -> bool {
-        self.is_settling
-    }
-
     /// Does what publishing has put off, as far as that goes without waiting.
     ///
     /// # Errors

@@ -200,6 +200,11 @@ impl Store for Maps {
         self.idents.store(index as usize * IDENT_SIZE + slot * 8, word);
     }
 
+    fn put_word(&mut self, index: u32, slot: usize, word: u64) -> bool {
+        self.idents.store_release(index as usize * IDENT_SIZE + slot * 8, word);
+        true
+    }
+
     fn generation(&self) -> u64 {
         self.config.load(offset_of!(Config, generation))
     }

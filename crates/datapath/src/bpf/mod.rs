@@ -29,6 +29,7 @@ pub(crate) mod words;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
@@ -45,6 +46,9 @@ use crate::{
 };
 
 pub use self::probe::{Unsupported, probe};
+
+/// How long nothing is published before what earlier states left behind is removed.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Verdict tables in eBPF maps, and the program that asks them.
 ///
@@ -102,7 +106,8 @@ impl BpfDatapath {
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
         let events = EventReader::open(maps.events())?;
-        let publisher = Publisher::new(maps, options.node, options.capacity.limits());
+        let mut publisher = Publisher::new(maps, options.node, options.capacity.limits());
+        publisher.set_quiet(QUIET);
         Ok(BpfDatapath {
             publisher,
             events,

@@ -108,13 +108,16 @@ enum Expect {
 struct Fake {
     expect: Option<Expect>,
     generation: u64,
-    flipped: bool,
+    /// What changes is in force: for IPv6 and for IPv4, whose packets never meet.
+    flipped: [bool; 2],
     addresses: HashMap<IpAddr, u32>,
     prefixes: HashMap<IpNet, u32>,
     rows: HashMap<RowKey, RawRow>,
     ranges: Vec<RawRange>,
     words: Vec<[u64; 2]>,
     unplaced: HashSet<IpAddr>,
+    /// Words that packets may still go by: replaced before and after the last `begin_grace`.
+    late: [Vec<u64>; 2],
     /// Entries whose memory packets may still hold: removed before and after the last `begin_grace`.
     removed: [bool; 2],
     full_every: u32,
@@ -173,17 +176,25 @@ impl Fake {
 
     /// Judges all pairs, as packets of the present generation and of the one before would be.
     fn check(&self) {
+        for word in self.late.iter().flatten() {
+            for program in [*word as u32 & 0xf_ffff, (*word >> INGRESS_SHIFT) as u32 & 0xf_ffff] {
+                let is_there =
+                    [0, 1].iter().any(|class| self.rows.contains_key(&RowKey { program, class: *class }));
+                assert!(program <= CLOSED || is_there, "a packet looks for rows that are gone");
+            }
+        }
         let Some(expect) = &self.expect else { return };
         let active = (self.generation & 1) as usize;
         for from in universe() {
+            let flipped = self.flipped[usize::from(from.is_ipv4())];
             for to in others(from) {
                 for key in KEYS {
                     let now = self.allows(from, to, key, active);
                     match expect {
                         Expect::Exactly { before, after } => {
-                            let state = if self.flipped { after } else { before };
+                            let state = if flipped { after } else { before };
                             assert_eq!(now, state.allows(from, to, key), "{from} to {to} {key:?}");
-                            if self.flipped {
+                            if flipped {
                                 let late = self.allows(from, to, key, active ^ 1);
                                 let either = [before, after].map(|state| state.allows(from, to, key));
                                 assert!(either.contains(&late), "late: {from} to {to} {key:?}");
@@ -280,6 +291,17 @@ impl Store for FakeStore {
         fake.check();
     }
 
+    fn put_word(&mut self, index: u32, slot: usize, word: u64) -> bool {
+        let mut fake = self.0.borrow_mut();
+        let before = std::mem::replace(&mut fake.words[index as usize][slot], word);
+        fake.late[0].push(before);
+        // The one word is the whole change of its family.
+        let address = fake.addresses.iter().find(|(_, at)| **at == index).map(|(address, _)| *address);
+        fake.flipped[usize::from(address.expect("an address's word").is_ipv4())] = true;
+        fake.check();
+        true
+    }
+
     fn generation(&self) -> u64 {
         self.0.borrow().generation
     }
@@ -287,7 +309,7 @@ impl Store for FakeStore {
     fn flip(&mut self, generation: u64) {
         let mut fake = self.0.borrow_mut();
         fake.generation = generation;
-        fake.flipped = true;
+        fake.flipped = [true; 2];
         fake.check();
     }
 
@@ -306,6 +328,8 @@ impl Store for FakeStore {
     fn begin_grace(&mut self) {
         let mut fake = self.0.borrow_mut();
         fake.removed = [false, fake.removed[0] || fake.removed[1]];
+        let fresh = std::mem::take(&mut fake.late[0]);
+        fake.late[1].extend(fresh);
     }
 
     fn grace_over(&mut self, wait: bool) -> bool {
@@ -313,6 +337,7 @@ impl Store for FakeStore {
         let over = wait || fake.next(2) == 0;
         if over {
             fake.removed[1] = false;
+            fake.late[1].clear();
         }
         over
     }
@@ -481,13 +506,14 @@ fn fake(limits: Limits, full_every: u32, random: u64) -> FakeStore {
     FakeStore(Rc::new(RefCell::new(Fake {
         expect: None,
         generation: 0,
-        flipped: false,
+        flipped: [false; 2],
         addresses: HashMap::new(),
         prefixes: HashMap::new(),
         rows: HashMap::new(),
         ranges: vec![none; 2 * limits.ranges as usize],
         words: vec![[0; 2]; limits.idents as usize],
         unplaced: HashSet::new(),
+        late: [Vec::new(), Vec::new()],
         removed: [false; 2],
         full_every,
         puts: 0,
@@ -511,7 +537,7 @@ fn run(seed: u64, limits: Limits, full_every: u32, exact: bool) {
         let after = engine.state.clone();
         {
             let mut fake = store.0.borrow_mut();
-            fake.flipped = false;
+            fake.flipped = [false; 2];
             fake.expect = Some(match exact {
                 true => Expect::Exactly { before: before.clone(), after: before.clone() },
                 false => Expect::NoMoreThan(before.clone(), after.clone()),
@@ -527,7 +553,7 @@ fn run(seed: u64, limits: Limits, full_every: u32, exact: bool) {
         // What settling or adopting leaves is still the state before.
         if exact {
             let mut fake = store.0.borrow_mut();
-            fake.flipped = false;
+            fake.flipped = [false; 2];
             fake.expect = Some(Expect::Exactly { before: before.clone(), after: after.clone() });
         }
         let report = match way {
@@ -557,7 +583,7 @@ fn run(seed: u64, limits: Limits, full_every: u32, exact: bool) {
             }
         }
         // From here on only the state after will do, whatever settling does.
-        fake.flipped = true;
+        fake.flipped = [true; 2];
         fake.expect = Some(match exact {
             true => Expect::Exactly { before, after },
             false => Expect::NoMoreThan(after.clone(), after),

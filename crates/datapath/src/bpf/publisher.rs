@@ -6,9 +6,13 @@
 //! ... when no packet is left that began before the flip:
 //! copy the slot in force to the other -> remove what is left over -> ... -> use its ids again
 //! ```
+//!
+//! One address of a family changes without a flip: its word alone is the whole difference, and writing it is
+//! one step for every packet. So the commonest change, of one pod, waits for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use podgate_policy::{ClassId, Delta, Family, Identity, ProgramId, Programs};
@@ -72,9 +76,14 @@ struct Flipped {
     prefixes: Vec<IpNet>,
 }
 
+/// So many leftovers are removed in any case.
+const MANY_LEFTOVERS: usize = 8192;
+
 /// The work of one publication.
 #[derive(Debug, Default)]
 struct Step {
+    /// The state before isn't known entirely, or everything is looked at.
+    full: bool,
     touched: FxHashSet<IpAddr>,
     prefixes_touched: BTreeSet<IpNet>,
     released: Vec<Wanted>,
@@ -104,7 +113,13 @@ pub(crate) struct Publisher<S> {
     closed: BTreeSet<IpAddr>,
     flipped: Option<Flipped>,
     leftovers: Leftovers,
+    /// Leftovers that will be removed when no packet is left that found them.
+    ripening: Option<Leftovers>,
     removed: Option<Leftovers>,
+    /// How long nothing has to be published before leftovers are removed: nothing new can be inserted for a
+    /// while then.
+    quiet: Duration,
+    published: Instant,
 }
 
 impl<S: Store> Publisher<S> {
@@ -126,8 +141,16 @@ impl<S: Store> Publisher<S> {
             closed: BTreeSet::new(),
             flipped: None,
             leftovers: Leftovers::default(),
+            ripening: None,
             removed: None,
+            quiet: Duration::ZERO,
+            published: Instant::now(),
         }
+    }
+
+    /// Lets leftovers wait until nothing has been published for a while.
+    pub(crate) fn set_quiet(&mut self, quiet: Duration) {
+        self.quiet = quiet;
     }
 
     pub(crate) fn store(&self) -> &S {
@@ -158,6 +181,7 @@ impl<S: Store> Publisher<S> {
         self.stale = true;
         let report = self.publish_known(programs, delta, full)?;
         self.stale = false;
+        self.published = Instant::now();
         Ok(report)
     }
 
@@ -175,10 +199,19 @@ impl<S: Store> Publisher<S> {
         if !self.finish_flip(false)? || !self.finish_removal(false) {
             return Ok(false);
         }
+        if self.ripening.is_some() {
+            if self.store.grace_over(false) {
+                self.remove_ripe()?;
+            }
+            return Ok(false);
+        }
         if self.leftovers.is_empty() {
             return Ok(true);
         }
-        self.remove_leftovers()?;
+        if self.published.elapsed() >= self.quiet || self.leftovers.len() >= MANY_LEFTOVERS {
+            self.ripening = Some(std::mem::take(&mut self.leftovers));
+            self.store.begin_grace();
+        }
         Ok(false)
     }
 
@@ -221,8 +254,8 @@ impl<S: Store> Publisher<S> {
 
     /// Removes keys. The kernel may use a removed entry's memory for another key at once, while a packet
     /// still holds it: nothing is inserted before that packet is gone, see [`Self::finish_removal`].
-    fn remove_leftovers(&mut self) -> Result<(), Error> {
-        let mut leftovers = std::mem::take(&mut self.leftovers);
+    fn remove_ripe(&mut self) -> Result<(), Error> {
+        let mut leftovers = self.ripening.take().unwrap_or_default();
         for key in &leftovers.rows {
             self.store.delete_row(*key)?;
         }
@@ -241,10 +274,17 @@ impl<S: Store> Publisher<S> {
 
     /// Makes room by removing now what would be removed when idle. `false`: there is nothing to remove.
     fn reclaim(&mut self) -> Result<bool, Error> {
-        if self.leftovers.is_empty() {
+        let mut leftovers = std::mem::take(&mut self.leftovers);
+        leftovers.append(self.ripening.take().unwrap_or_default());
+        if leftovers.is_empty() {
             return Ok(false);
         }
-        self.remove_leftovers()?;
+        self.ripening = Some(leftovers);
+        self.store.begin_grace();
+        if !self.store.grace_over(true) {
+            return Err(no_grace());
+        }
+        self.remove_ripe()?;
         Ok(self.finish_removal(true))
     }
 
@@ -257,7 +297,7 @@ impl<S: Store> Publisher<S> {
         if !self.finish_flip(true)? || !self.finish_removal(true) {
             return Err(no_grace());
         }
-        let mut step = Step::default();
+        let mut step = Step { full, ..Step::default() };
         let forgotten = full.then(|| self.forget(&mut step));
         self.add_rows(programs, delta, &mut step)?;
         self.want_addresses(delta, &mut step)?;
@@ -329,6 +369,7 @@ impl<S: Store> Publisher<S> {
         self.tables = Tables::adopt(self.limits.rows, self.limits.ranges, &contents.rows, programs, classes);
         self.flipped = None;
         self.leftovers = Leftovers::default();
+        self.ripening = None;
         self.removed = None;
         self.marked = true;
         Ok(())
@@ -510,7 +551,9 @@ impl<S: Store> Publisher<S> {
             self.store.add_marks(&mut self.unplaced.keys().copied());
             self.marked = true;
         }
-        let other = other_slot(self.store.generation());
+        let generation = self.store.generation();
+        let (active, other) = (active_slot(generation), other_slot(generation));
+        let at_once = self.is_one_word(step);
         step.writes += step.touched.len();
         for address in &step.touched {
             let Some(entry) = self.addresses.get(address) else { continue };
@@ -520,8 +563,10 @@ impl<S: Store> Publisher<S> {
             } else {
                 self.closed.remove(address);
             }
+            if !(at_once && self.store.put_word(entry.index, active, word)) {
+                step.flipped.copies.push((entry.index, word));
+            }
             self.store.set_word(entry.index, other, word);
-            step.flipped.copies.push((entry.index, word));
             if word == 0 {
                 step.leftovers.addresses.push(*address);
             }
@@ -532,7 +577,17 @@ impl<S: Store> Publisher<S> {
         Ok(())
     }
 
-    /// Inserts an address that says nothing until the flip.
+    /// Whether no packet can see more than one of the words that change.
+    fn is_one_word(&self, step: &Step) -> bool {
+        let of_family = |v4: bool| step.touched.iter().filter(|address| address.is_ipv4() == v4).count();
+        !step.full
+            && step.prefixes_touched.is_empty()
+            && !self.marked
+            && of_family(true) <= 1
+            && of_family(false) <= 1
+    }
+
+    /// Inserts an address that says nothing until its word is in force.
     fn place_address(&mut self, address: IpAddr) -> Result<bool, Error> {
         if self.addresses.len() >= self.limits.addresses as usize && !self.reclaim()? {
             return Ok(false);

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use super::layout::{RawRange, RawRow, RowKey};
 use crate::Error;
 
-/// What the publisher needs of the kernel. Nothing here is atomic but [`Store::flip`].
+/// What the publisher needs of the kernel. Nothing here is atomic but [`Store::flip`] and
+/// [`Store::put_word`].
 pub(crate) trait Store {
     /// Maps an address to an ident; `false`: the table is full.
     fn put_address(&mut self, address: IpAddr, index: u32) -> Result<bool, Error>;
@@ -21,6 +22,11 @@ pub(crate) trait Store {
     fn write_ranges(&mut self, at: u32, ranges: &[RawRange]);
     fn word(&self, index: u32, slot: usize) -> u64;
     fn set_word(&mut self, index: u32, slot: usize, word: u64);
+    /// As [`Store::set_word`], after all that was written before: for a slot in force. `false`: nothing was
+    /// written, states change by flips alone here.
+    fn put_word(&mut self, _index: u32, _slot: usize, _word: u64) -> bool {
+        false
+    }
     fn generation(&self) -> u64;
     /// Puts the other slot of every ident in force, after all that was written before.
     fn flip(&mut self, generation: u64);

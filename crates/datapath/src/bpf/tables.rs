@@ -40,6 +40,11 @@ impl Leftovers {
             && self.stretches.is_empty()
     }
 
+    /// How many entries of the kernel's tables they are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() + self.addresses.len() + self.indexes.len()
+    }
+
     pub(crate) fn append(&mut self, mut other: Leftovers) {
         self.rows.extend(other.rows.drain());
         self.addresses.append(&mut other.addresses);
