@@ -26,6 +26,15 @@ pub enum Error {
     /// Every priority between 90 and 99 at the POSTROUTING hook is taken.
     #[error("no free priority from 90 to 99 at the postrouting hook, see: nft list hooks")]
     NoPriority,
+    /// The kernel has no room for the rules of the nftables backend, or no idea of them.
+    #[error(
+        "cannot make nftables rules: {source}, use a kernel from 5.7 on with CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, \
+         CONFIG_NFT_LOG, CONFIG_NFT_FIB_INET, CONFIG_NETFILTER_NETLINK_LOG and CONFIG_CGROUP_NET_CLASSID"
+    )]
+    Rules {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The log group that the nftables backend's events go to is another process's, or needs privileges.
     #[error(
         "log group {group} can't be bound, stop the other podgate that reads it, or run with CAP_NET_ADMIN"

@@ -6,11 +6,13 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use podgate_datapath::{Backend, Reason, UnknownPods};
+use podgate_datapath::{Backend, Datapath, Reason, UnknownPods};
 use podgate_policy::{DeciderId, Direction, Verdict};
+use support::raw::RawSockets;
 use support::*;
 
 with_both_backends! {
+    headers_that_cannot_be_read_are_closed_for_isolated_pods_only
     a_pod_without_programs_is_open_and_one_with_is_judged
     a_rule_for_echo_requests_lets_their_replies_through_and_no_other_message
     egress_is_judged_before_ingress_and_both_must_allow
@@ -291,4 +293,31 @@ fn a_forged_own_address_is_not_taken_for_the_pod_itself(backend: Backend) {
     assert_eq!((counters.to_itself, counters.denied_for(Reason::Policy)), (0, 1));
     let event = events(&mut *datapath).pop().expect("an event");
     assert_eq!((event.source, event.destination), (pod4(1).into(), pod4(1).into()));
+}
+
+fn headers_that_cannot_be_read_are_closed_for_isolated_pods_only(backend: Backend) {
+    let net = Net::new(3);
+    let mut datapath = net.open_with(backend);
+    let policy = Policy::open(3).program(1, row(allowed(1)), &[]).pod(1, None, Some(1));
+    policy.publish_full(&mut *datapath);
+    let sockets = net.inside("pod2", RawSockets::open);
+    // TCP whose ports end after two bytes.
+    let send = |to: IpAddr, from: IpAddr| sockets.send(from, to, TCP, &[0, 80]);
+    let told = |datapath: &mut dyn Datapath| {
+        let counters = datapath.counters().expect("counters");
+        (counters.denied_for(Reason::Unparsable), counters.denied_total(), counters.allowed)
+    };
+    for family in [0, 1] {
+        send(both(1)[family], both(2)[family]);
+        let event = events(&mut *datapath).pop().expect("an event");
+        assert_eq!((event.reason, event.denied_by), (Reason::Unparsable, Some(Direction::Ingress)));
+        assert_eq!((event.protocol, event.destination_port, event.no_conntrack), (TCP, 0, true));
+        assert_eq!(event.ingress, DeciderId::NOT_ISOLATED, "no rule was asked");
+    }
+    assert_eq!(told(&mut *datapath), (2, 2, 0));
+    for family in [0, 1] {
+        send(both(3)[family], both(2)[family]);
+    }
+    assert_eq!(told(&mut *datapath), (2, 2, 2), "nothing isolates pod 3");
+    assert_eq!(datapath.counters().expect("counters").unclassifiable, 4);
 }

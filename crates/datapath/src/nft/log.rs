@@ -173,8 +173,9 @@ fn parse(bytes: &[u8]) -> Option<Packet> {
     if protocol == if v4 { 1 } else { 58 } {
         packet.icmp = bytes.get(upper..upper + 2).map(|head| (head[0], head[1]));
     } else if [6, 17, 132].contains(&protocol) {
-        packet.source_port = be16(upper).unwrap_or_default();
-        packet.destination_port = be16(upper + 2).unwrap_or_default();
+        if let (Some(source), Some(destination)) = (be16(upper), be16(upper + 2)) {
+            (packet.source_port, packet.destination_port) = (source, destination);
+        }
     }
     Some(packet)
 }

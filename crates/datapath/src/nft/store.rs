@@ -292,7 +292,10 @@ impl NftStore {
         for (chain, rules) in &chains {
             rules.iter().for_each(|rule| table.rule(&mut transaction, chain, rule));
         }
-        self.socket.commit(transaction)?;
+        self.socket.commit(transaction).map_err(|error| match error {
+            Error::Io { source, .. } => Error::Rules { source },
+            other => other,
+        })?;
         self.created = true;
         Ok(())
     }
