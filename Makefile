@@ -8,13 +8,13 @@ HOST := $(shell PATH=$(PATH) rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 
 
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
-PURE := podgate-api podgate-policy podgate-flow podgate-bench podgate-kube podgate-analysis podgate-lint
+PURE := podgate-api podgate-policy podgate-flow podgate-bench podgate-kube podgate-analysis podgate-lint podgate-lab-kubernetes
 
 # Where `make install` puts things; DESTDIR is for packagers.
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: setup build install book demo test lint test-pure test-kernel bench clean
+.PHONY: setup build install book demo kubernetes test lint test-pure test-kernel bench clean
 
 setup:
 	@scripts/setup
@@ -42,6 +42,12 @@ book:
 demo: build
 	$(SUDO) $(TARGET)/release/podgate demo $(DEMO)
 
+# A Kubernetes cluster of network namespaces with podgate on its nodes; it says what to type next.
+# The control plane is built as you, once: some minutes.
+kubernetes: build
+	control_plane=$$(scripts/control-plane) && \
+	$(SUDO) $(TARGET)/release/podgate lab kubernetes up --control-plane "$$control_plane" $(KUBERNETES)
+
 test: setup lint test-pure test-kernel
 
 lint:
@@ -57,6 +63,7 @@ test-pure:
 # Built as you, run as root: the runner wraps each test binary.
 test-kernel:
 	@[ -z "$(SUDO)" ] || echo "The next tests make network namespaces and load BPF programs: they run as root, with sudo."
+	export PODGATE_CONTROL_PLANE=$$(scripts/control-plane) && \
 	$(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)") cargo test --locked $(KERNEL:%=-p %) -- --test-threads=2
 
 bench: setup

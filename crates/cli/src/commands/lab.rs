@@ -1,6 +1,7 @@
 //! `podgate lab`: clusters of network namespaces.
 
 mod exec;
+mod kubernetes;
 mod probe;
 mod probe_tests;
 mod status;
@@ -37,6 +38,15 @@ pub enum Command {
     Watch(watch::Arguments),
     /// Try every connection for real, and compare with what policy says of it.
     Probe(probe::Arguments),
+    /// A cluster of network namespaces with a real Kubernetes API server, for kubectl.
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
+    /// A node of `lab kubernetes`; started by it.
+    #[command(hide = true)]
+    Kubelet(kubernetes::KubeletArguments),
+    /// Answers in the pods of a node of `lab kubernetes`; started by it.
+    #[command(hide = true)]
+    Responder(kubernetes::ResponderArguments),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +74,9 @@ pub fn run(command: Command) -> Outcome {
         Command::Exec(arguments) => exec::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Kubernetes(command) => kubernetes::run(command),
+        Command::Kubelet(arguments) => kubernetes::kubelet(&arguments),
+        Command::Responder(arguments) => kubernetes::responder(&arguments),
     }
 }
 
