@@ -71,7 +71,12 @@ impl LabelSelector {
 
     /// Whether a valid selector selects these labels; `false` for an invalid one.
     pub fn matches(&self, labels: &Labels) -> bool {
-        !self.invalid && self.requirements.iter().all(|r| r.matches(labels.get(&r.key).map(String::as_str)))
+        self.matches_by(|key| labels.get(key).map(String::as_str))
+    }
+
+    /// As [`LabelSelector::matches`], for labels that are kept otherwise: `value_of` tells a label's value.
+    pub fn matches_by<'l>(&self, value_of: impl Fn(&str) -> Option<&'l str>) -> bool {
+        !self.invalid && self.requirements.iter().all(|r| r.matches(value_of(&r.key)))
     }
 }
 
