@@ -217,7 +217,8 @@ fn containers_that_are_no_pods_pass() {
 
 #[test]
 fn bad_calls_are_told_what_is_wrong() {
-    let cases: [(&[(&str, &str)], &str, u32, &str); 6] = [
+    type Environment<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Environment<'_>, &str, u32, &str); 6] = [
         (&[], "{}", 4, "CNI_COMMAND is not set"),
         (&[("CNI_COMMAND", "ADD")], "{", 6, "can't be read"),
         (&[("CNI_COMMAND", "DANCE")], r#"{"cniVersion": "1.1.0"}"#, 4, "CNI_COMMAND=DANCE"),
