@@ -9,7 +9,7 @@ use crate::bpf::load;
 use crate::bpf::publisher::Limits;
 use crate::{Error, UnknownPods};
 
-/// How much the kernel's tables hold. What doesn't fit is named in [`PublishReport`] and closed.
+/// How much the kernel's tables hold. What doesn't fit is named in [`crate::PublishReport`] and closed.
 ///
 /// Tables are empty until used, but for about 24 bytes an address and 100 a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -172,10 +172,10 @@ fn parse(bytes: &[u8]) -> Option<Packet> {
     let Some(upper) = upper else { return Some(packet) };
     if protocol == if v4 { 1 } else { 58 } {
         packet.icmp = bytes.get(upper..upper + 2).map(|head| (head[0], head[1]));
-    } else if [6, 17, 132].contains(&protocol) {
-        if let (Some(source), Some(destination)) = (be16(upper), be16(upper + 2)) {
-            (packet.source_port, packet.destination_port) = (source, destination);
-        }
+    } else if [6, 17, 132].contains(&protocol)
+        && let (Some(source), Some(destination)) = (be16(upper), be16(upper + 2))
+    {
+        (packet.source_port, packet.destination_port) = (source, destination);
     }
     Some(packet)
 }

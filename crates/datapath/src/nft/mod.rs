@@ -20,6 +20,7 @@ mod rule;
 mod ruleset;
 mod store;
 mod table;
+mod upkeep;
 
 use std::cell::RefCell;
 
@@ -82,7 +83,7 @@ impl NftDatapath {
         let netns = NetNs::open(options.netns.as_deref())?;
         let mut query = Socket::open(&netns)?;
         let log = open_log(&options, &netns)?;
-        let chains = store::names_in(&table(), &mut query, Kind::GetChain)?;
+        let chains = upkeep::names_in(&table(), &mut query, Kind::GetChain)?;
         let is_attached = chains.iter().any(|name| name == ruleset::JUDGE);
         let epoch = chains.iter().filter_map(|name| Names::epoch_of(name)).max().map_or(1, |epoch| epoch + 1);
         let publisher = publisher(&options, &netns, log, epoch)?;
