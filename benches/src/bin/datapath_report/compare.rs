@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use podgate_api::Object;
 use podgate_bench::Tenants;
-use podgate_datapath::{BpfDatapath, BpfOptions, Counters, Datapath};
+use podgate_datapath::{Backend, BpfOptions, Counters};
 use podgate_policy::{Cluster, Delta, Settings};
 
 use crate::cpu::Softirqd;
@@ -52,7 +52,7 @@ struct World {
 enum Setup {
     Plain,
     Conntrack,
-    Podgate(usize),
+    Podgate(usize, Backend),
     Nftables(usize, Judge),
 }
 
@@ -95,7 +95,9 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
         })
         .collect();
     let mut setups = vec![Setup::Plain, Setup::Conntrack];
-    setups.extend((0..worlds.len()).map(Setup::Podgate));
+    for backend in [Backend::Bpf, Backend::Nft] {
+        setups.extend((0..worlds.len()).map(|world| Setup::Podgate(world, backend)));
+    }
     for judge in [Judge::First, Judge::All] {
         setups.extend((0..worlds.len()).map(|world| Setup::Nftables(world, judge)));
     }
@@ -126,8 +128,8 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
                 Setup::Plain => bench.measure(&counts, false, &AtomicU64::new(0)),
                 Setup::Conntrack => bench.with_nft(&rulesets[at].0, &counts, false),
                 Setup::Nftables(..) => bench.with_nft(&rulesets[at].0, &counts, true),
-                Setup::Podgate(world) => {
-                    bench.with_podgate(&worlds[world], &counts).map(|(measured, full)| {
+                Setup::Podgate(world, backend) => {
+                    bench.with_podgate(&worlds[world], backend, &counts).map(|(measured, full)| {
                         rulesets[at].1 = full;
                         measured
                     })
@@ -174,11 +176,16 @@ impl Bench {
     }
 
     /// Also the time that the first publication takes.
-    fn with_podgate(&mut self, world: &World, counts: &[u64]) -> Result<(Vec<f64>, Duration)> {
+    fn with_podgate(
+        &mut self,
+        world: &World,
+        backend: Backend,
+        counts: &[u64],
+    ) -> Result<(Vec<f64>, Duration)> {
         let consumer = Consumer::default();
         let (ready, is_ready) = channel();
         let measured = thread::scope(|scope| {
-            let thread = scope.spawn(|| consumer.run(world, ready));
+            let thread = scope.spawn(|| consumer.run(world, backend, ready));
             let stop = consumer.stopped_at_the_end();
             let measured = match is_ready.recv() {
                 Ok(()) => self.measure(counts, true, &consumer.cpu),
@@ -246,9 +253,9 @@ impl Consumer {
         Stop(&self.stop)
     }
 
-    fn run(&self, world: &World, ready: Sender<()>) -> Result<Seen> {
+    fn run(&self, world: &World, backend: Backend, ready: Sender<()>) -> Result<Seen> {
         cpu::pin(cpu::aside())?;
-        let mut datapath = BpfDatapath::open(options()?)?;
+        let mut datapath = podgate_datapath::open(backend, options()?)?.datapath;
         let start = Instant::now();
         let report = datapath.publish_full(&world.cluster, &world.state)?;
         let full = start.elapsed();
@@ -289,7 +296,8 @@ fn title(setup: Setup, worlds: &[World]) -> String {
     match setup {
         Setup::Plain => "no conntrack, no policy".to_owned(),
         Setup::Conntrack => "conntrack only".to_owned(),
-        Setup::Podgate(world) => format!("podgate, {} policies", policies(world)),
+        Setup::Podgate(world, Backend::Nft) => format!("podgate on nftables, {} policies", policies(world)),
+        Setup::Podgate(world, _) => format!("podgate, {} policies", policies(world)),
         Setup::Nftables(world, Judge::First) => {
             format!("nftables, established accepted, {} policies", policies(world))
         }
@@ -323,8 +331,9 @@ fn print(setups: &[Setup], worlds: &[World], samples: &Samples, out: &mut impl W
         table.row(&title(*setup, worlds), cells)?;
     }
     let last = worlds.len() - 1;
-    let kinds: [fn(usize) -> Setup; 3] = [
-        Setup::Podgate,
+    let kinds: [fn(usize) -> Setup; 4] = [
+        |world| Setup::Podgate(world, Backend::Bpf),
+        |world| Setup::Podgate(world, Backend::Nft),
         |world| Setup::Nftables(world, Judge::First),
         |world| Setup::Nftables(world, Judge::All),
     ];
