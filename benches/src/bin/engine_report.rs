@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
 use podgate_api::Object;
-use podgate_bench::{Holes, Step, antrea_like_of, blocked_of, changes, monitored_of, select_all_of};
+use podgate_bench::{Holes, Remote, Step, antrea_like_of, blocked_of, changes, monitored_of, select_all_of};
 use podgate_policy::{Cluster, Connection, Settings};
 
 /// The allocator of the `podgate` binary; counts bytes in use, and the most that ever were, when asked to.
@@ -172,6 +172,36 @@ fn main() -> io::Result<()> {
         let name = format!("{size}, all with {what}");
         let cluster = report_build(&mut out, &name, runs, || blocked_of(namespaces, holes))?;
         report_changes(&mut out, cluster, runs)?;
+    }
+    report_remote(&mut out, namespaces * 4 / 5)
+}
+
+/// What a node's agent pays for pods of other nodes.
+fn report_remote(out: &mut impl Write, namespaces: u32) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n| pods of other nodes | time | bytes a pod at the worst moment | bytes a pod kept |\n|---|---|---|---|"
+    )?;
+    let (nodes, pods) = ((namespaces / 20).max(1), namespaces * Remote::PODS);
+    for (own_labels, labels) in
+        [(false, "the same ten label sets in all namespaces"), (true, "label sets of their own")]
+    {
+        for (dual_stack, addresses) in [(false, "one address"), (true, "two addresses")] {
+            let remote = Remote { namespaces, nodes, dual_stack, own_labels };
+            COUNTING.store(true, Relaxed);
+            let before = LIVE.load(Relaxed);
+            PEAK.store(before, Relaxed);
+            let start = Instant::now();
+            let mut cluster = Cluster::new(Settings::default());
+            remote.objects().for_each(|object| cluster.apply(object));
+            cluster.commit();
+            let time = start.elapsed();
+            let (kept, peak) = (LIVE.load(Relaxed) - before, PEAK.load(Relaxed) - before);
+            COUNTING.store(false, Relaxed);
+            let each = |bytes: usize| bytes / pods as usize;
+            let what = format!("{pods} pods in {namespaces} namespaces, {addresses}, {labels}");
+            writeln!(out, "| {what} | {:.0} ms | {} | {} |", time.as_millis(), each(peak), each(kept))?;
+        }
     }
     Ok(())
 }

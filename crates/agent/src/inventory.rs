@@ -222,9 +222,8 @@ impl Inventory {
         let is_gone = |namespace: &str, name: &str| !seen.contains(&key_hash(namespace, name));
         let gone: Vec<ObjectKey> = match what {
             Watched::Pods => {
-                let pods = cluster.pods().map(|pod| &pod.meta);
-                let gone = pods.filter(|meta| is_gone(&meta.namespace, &meta.name));
-                gone.map(|meta| key_of(what, &meta.namespace, &meta.name)).collect()
+                let gone = cluster.pods().filter(|pod| is_gone(pod.namespace(), pod.name()));
+                gone.map(|pod| key_of(what, pod.namespace(), pod.name())).collect()
             }
             Watched::Namespaces => named(what, &self.namespaces, is_gone),
             Watched::Nodes => named(what, &self.nodes, is_gone),

@@ -260,8 +260,7 @@ fn exists(world: &World, hypothesis: &Hypothesis) -> bool {
         HypothesisNamespaces::Named(name) => of_pods.any(|workload| workload.namespace == *name),
         HypothesisNamespaces::Selected(selector) => {
             let selected: Vec<&str> = world
-                .cluster
-                .namespaces()
+                .known_namespaces()
                 .filter(|(_, labels)| selector.matches(labels))
                 .map(|(name, _)| name)
                 .collect();

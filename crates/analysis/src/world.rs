@@ -79,7 +79,7 @@ pub struct World {
     pub routes: Vec<Route>,
     /// Nodes, sorted by name.
     pub nodes: Vec<Node>,
-    /// Namespace objects, sorted by name. [`Cluster::namespaces`] also has those that are only mentioned.
+    /// Namespace objects, sorted by name. [`World::known_namespaces`] also has those that are only mentioned.
     pub namespaces: Vec<Namespace>,
     /// Connectivity tests in order of the input.
     pub tests: Vec<ConnectivityTest>,
@@ -87,9 +87,13 @@ pub struct World {
     pub families: Vec<Family>,
     /// Addresses that are given to pods and nodes here because the input has none.
     pub invented: HashSet<IpAddr>,
+    /// The objects of `pods`, in the same order.
+    objects: Vec<Pod>,
+    /// Labels of all namespaces that are declared or mentioned.
+    known_namespaces: BTreeMap<String, Labels>,
 }
 
-/// A pod of a [`World`]. [`Cluster::pod`] has the rest.
+/// A pod of a [`World`]. [`World::pod_object`] has the rest.
 #[derive(Clone, Debug)]
 pub struct WorldPod {
     /// Name; the namespace is the workload's.
@@ -205,16 +209,17 @@ impl World {
         addresses::give_to_pods(&mut pods, &nodes, &policies, options, &mut rest);
 
         let mut cluster = Cluster::new(options.settings);
-        let rows = Rows::new(&pods, &written, &mut guesses);
-        let mut objects: Vec<Object> = Vec::with_capacity(pods.len() + policies.len() + nodes.len());
+        let Rows { mut workloads, pods, objects: pods_objects } = Rows::new(pods, &written, &mut guesses);
+        let mut objects: Vec<Object> =
+            Vec::with_capacity(rest.namespaces.len() + policies.len() + nodes.len());
         objects.extend(rest.namespaces.iter().cloned().map(Object::Namespace));
         objects.extend(nodes.iter().cloned().map(Object::Node));
-        objects.extend(pods.into_iter().map(Object::Pod));
         objects.extend(policies);
-        cluster.apply_all(objects);
+        cluster.apply_with_pods(objects, &pods_objects);
         cluster.commit();
 
-        let Rows { mut workloads, pods } = rows;
+        let known = cluster.namespaces().map(|known| (known.name.to_owned(), known.labels.to_labels()));
+        let known_namespaces = known.collect();
         let variants = variants(&cluster, &mut workloads, &pods);
         rest.namespaces.retain(|namespace| !namespace.meta.name.starts_with('['));
         let mut world = World {
@@ -231,6 +236,8 @@ impl World {
             tests: rest.tests,
             families: rest.families,
             invented: rest.invented,
+            objects: pods_objects,
+            known_namespaces,
         };
         world.routes.sort_by(|a, b| (order(&a.meta), a.kind).cmp(&(order(&b.meta), b.kind)));
         world
@@ -248,9 +255,36 @@ impl World {
 
     /// The pod object of a number, with its labels and ports.
     pub fn pod_object(&self, id: PodId) -> &Pod {
-        let pod = self.pod(id);
-        let namespace = &self.workload(pod.workload).namespace;
-        self.cluster.pod(namespace, &pod.name).expect("the world's pods are in the engine")
+        &self.objects[id.0 as usize]
+    }
+
+    /// All pod objects, in the order of [`World::pods`].
+    pub fn pod_objects(&self) -> &[Pod] {
+        &self.objects
+    }
+
+    /// The pod that has an address.
+    pub fn pod_object_at(&self, ip: IpAddr) -> Option<&Pod> {
+        let owner = self.cluster.pod_at(ip)?;
+        let of_namespace = [false, true].into_iter().flat_map(|guess| {
+            let place =
+                |w: &Workload| (w.hypothesis.is_some(), w.namespace.as_str()) < (guess, owner.namespace());
+            let rest = &self.workloads[self.workloads.partition_point(place)..];
+            rest.iter()
+                .take_while(move |w| w.hypothesis.is_some() == guess && w.namespace == owner.namespace())
+        });
+        let mut pods = of_namespace.flat_map(|workload| workload.pods.iter().copied());
+        pods.find(|pod| *self.pod(*pod).name == *owner.name()).map(|pod| self.pod_object(pod))
+    }
+
+    /// All namespaces that are declared or mentioned, with their labels, by name.
+    pub fn known_namespaces(&self) -> impl Iterator<Item = (&str, &Labels)> {
+        self.known_namespaces.iter().map(|(name, labels)| (name.as_str(), labels))
+    }
+
+    /// The labels of a namespace that is declared or mentioned.
+    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+        self.known_namespaces.get(name)
     }
 
     /// The variant of a number.
@@ -392,30 +426,36 @@ fn expand(
 struct Rows {
     workloads: Vec<Workload>,
     pods: Vec<WorldPod>,
+    /// In the order of `pods`.
+    objects: Vec<Pod>,
 }
 
 impl Rows {
     fn new(
-        pods: &[Pod],
+        pods: Vec<Pod>,
         written: &BTreeMap<(String, String, String), Source>,
         guesses: &mut FxHashMap<(String, String), Hypothesis>,
     ) -> Rows {
-        let mut of_workload: BTreeMap<(bool, &str, &str, &str), Vec<&Pod>> = BTreeMap::new();
-        for pod in pods {
+        let mut of_workload: BTreeMap<(bool, &str, &str, &str), Vec<usize>> = BTreeMap::new();
+        for (at, pod) in pods.iter().enumerate() {
             let guess = guesses.contains_key(&(pod.meta.namespace.clone(), pod.meta.name.clone()));
             let (name, kind) = match &pod.owner {
                 Some(owner) => (owner.name.as_str(), owner.kind.as_str()),
                 None => (pod.meta.name.as_str(), "Pod"),
             };
-            of_workload.entry((guess, pod.meta.namespace.as_str(), name, kind)).or_default().push(pod);
+            of_workload.entry((guess, pod.meta.namespace.as_str(), name, kind)).or_default().push(at);
         }
-        let mut rows =
-            Rows { workloads: Vec::with_capacity(of_workload.len()), pods: Vec::with_capacity(pods.len()) };
+        let mut rows = Rows {
+            workloads: Vec::with_capacity(of_workload.len()),
+            pods: Vec::with_capacity(pods.len()),
+            objects: Vec::with_capacity(pods.len()),
+        };
+        let mut order: Vec<usize> = Vec::with_capacity(pods.len());
         for ((_, namespace, name, kind), members) in of_workload {
             let id = WorkloadId(rows.workloads.len() as u32);
             let key = (namespace.to_owned(), name.to_owned(), kind.to_owned());
             let mut numbers = Vec::with_capacity(members.len());
-            for pod in &members {
+            for pod in members.iter().map(|at| &pods[*at]) {
                 numbers.push(PodId(rows.pods.len() as u32));
                 rows.pods.push(WorldPod {
                     name: pod.meta.name.as_str().into(),
@@ -423,7 +463,8 @@ impl Rows {
                     ips: pod.ips.clone(),
                 });
             }
-            let first = members[0];
+            let first = &pods[members[0]];
+            order.extend(members);
             rows.workloads.push(Workload {
                 hypothesis: guesses.remove(&(first.meta.namespace.clone(), first.meta.name.clone())),
                 labels: first.meta.labels.clone(),
@@ -436,6 +477,8 @@ impl Rows {
                 kind: key.2,
             });
         }
+        let mut pods: Vec<Option<Pod>> = pods.into_iter().map(Some).collect();
+        rows.objects.extend(order.into_iter().filter_map(|at| pods[at].take()));
         rows
     }
 }

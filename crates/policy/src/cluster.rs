@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use ipnet::IpNet;
-use podgate_api::{ClusterPolicy, LabelSelector, Labels, NetworkPolicy, Object, ObjectKey, Pod};
+use podgate_api::{ClusterPolicy, LabelSelector, NetworkPolicy, Object, ObjectKey, Pod};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
@@ -14,7 +14,7 @@ use crate::blocks::Blocks;
 use crate::classes::Classes;
 use crate::fingerprint;
 use crate::namespaces::Namespaces;
-use crate::nodes::Nodes;
+use crate::nodes::{NO_NODE, Nodes};
 use crate::parallel::map;
 use crate::pods::{PodIx, Pods, Told};
 use crate::policies::{self, CompiledPolicy, Ids, Policies, PolicyKey, PolicyObject};
@@ -114,10 +114,10 @@ impl Cluster {
     pub fn apply(&mut self, object: Object) {
         match object {
             Object::Namespace(namespace) => {
-                self.namespaces.declare(&namespace.meta.name, namespace.meta.labels);
+                self.namespaces.declare(&namespace.meta.name, &namespace.meta.labels);
             }
             Object::Node(node) => self.nodes.apply(node),
-            Object::Pod(pod) => self.apply_pod(pod),
+            Object::Pod(pod) => self.apply_pod(&pod),
             Object::NetworkPolicy(policy) => {
                 let version = fingerprint::version(&policy);
                 self.sides().1.apply(PolicyObject::Namespaced(policy), version);
@@ -153,6 +153,11 @@ impl Cluster {
     /// Applies many objects, in order: what [`Cluster::apply`] does for each, with pods and policies on
     /// two threads.
     pub fn apply_all(&mut self, objects: Vec<Object>) {
+        self.apply_with_pods(objects, &[]);
+    }
+
+    /// As [`Cluster::apply_all`], with pods that are needed elsewhere after all others.
+    pub fn apply_with_pods(&mut self, objects: Vec<Object>, more_pods: &[Pod]) {
         let count = |wanted: fn(&Object) -> bool| objects.iter().filter(|object| wanted(object)).count();
         let mut pods = Vec::with_capacity(count(|object| matches!(object, Object::Pod(_))));
         let mut policies = Vec::with_capacity(count(|object| matches!(object, Object::NetworkPolicy(_))));
@@ -163,22 +168,23 @@ impl Cluster {
                 other => self.apply(other),
             }
         }
-        self.pods.reserve(pods.len());
+        self.pods.reserve(pods.len() + more_pods.len());
         self.policies.slots.reserve(policies.len());
         // Most policies ask for their subjects and for one group of peers.
         self.predicates.reserve(policies.len() * 2);
         self.deciders.reserve(policies.len() * 2);
-        let known = map(&pods, |pod| self.namespaces.find(&pod.meta.namespace));
+        let all_pods: Vec<&Pod> = pods.iter().chain(more_pods).collect();
+        let known = map(&all_pods, |pod| self.namespaces.find(&pod.meta.namespace));
         let namespaces: Vec<NsId> = known
             .into_iter()
-            .zip(&pods)
+            .zip(&all_pods)
             .map(|(known, pod)| known.unwrap_or_else(|| self.namespaces.mention(&pod.meta.namespace)))
             .collect();
         let versions = map(&policies, fingerprint::version);
         let (mut pod_side, mut policy_side) = self.sides();
         let (placed, ()) = rayon::join(
             || {
-                let pods = namespaces.into_iter().zip(pods);
+                let pods = namespaces.into_iter().zip(all_pods);
                 pods.filter_map(|(namespace, pod)| pod_side.apply(namespace, pod)).collect::<Vec<_>>()
             },
             || {
@@ -198,7 +204,9 @@ impl Cluster {
         (PodSide { pods, nodes }, PolicySide { namespaces, policies, predicates, names, deciders })
     }
 
-    fn apply_pod(&mut self, pod: Pod) {
+    /// Adds a pod, or replaces the one of the same namespace and name: what [`Cluster::apply`] does, for a pod that
+    /// is needed elsewhere.
+    pub fn apply_pod(&mut self, pod: &Pod) {
         let namespace = self.namespaces.mention(&pod.meta.namespace);
         if let Some((namespace, ix)) = self.sides().0.apply(namespace, pod) {
             self.place_pod(namespace, ix);
@@ -216,10 +224,10 @@ impl Cluster {
         let Some(namespace) = self.namespaces.find(namespace) else { return };
         let Some(ix) = self.pods.find(namespace, name) else { return };
         self.leave_set(ix);
-        let state = self.pods.remove(ix);
-        for predicate in &state.named {
+        for predicate in &self.pods.answers(ix).named {
             self.predicates.release(*predicate);
         }
+        let state = self.pods.remove(ix);
         let pods = &mut self.namespaces.get_mut(namespace).pods;
         pods.swap_remove(state.at as usize);
         if let Some(moved) = pods.get(state.at as usize) {
@@ -249,11 +257,6 @@ impl Cluster {
         }
     }
 
-    /// All pods, in no particular order.
-    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.iter().map(|(_, state)| &state.pod)
-    }
-
     /// All NetworkPolicies, in no particular order.
     pub fn policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
         self.policies.iter().filter_map(|policy| match &policy.object {
@@ -270,33 +273,16 @@ impl Cluster {
         })
     }
 
-    /// The pod that owns an address.
-    pub fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
-        let owner = self.pods.find_address(ip)?.owner?;
-        Some(&self.pods.get(owner).pod)
-    }
-
-    /// The pod of this name.
-    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
-        let namespace = self.namespaces.find(namespace)?;
-        Some(&self.pods.get(self.pods.find(namespace, name)?).pod)
-    }
-
-    /// All namespaces, declared or mentioned, with their labels, in no particular order.
-    pub fn namespaces(&self) -> impl Iterator<Item = (&str, &Labels)> {
-        self.namespaces.iter().map(|state| (&*state.name, &state.labels))
-    }
-
     /// What a pod's address is to policy, by the tables of the last [`Cluster::commit`]; `None` for an
     /// address that is no pod's.
     pub fn identity(&self, ip: IpAddr) -> Option<Identity> {
-        self.told(ip).map(Told::identity)
+        self.told(ip).map(|told| self.identity_of(told))
     }
 
     /// The class of any address, by the tables of the last [`Cluster::commit`].
     pub fn class_of(&self, ip: IpAddr) -> Option<ClassId> {
         match self.told(ip) {
-            Some(told) => Some(told.class),
+            Some(told) => Some(told.class()),
             None => self.blocks.prefix_of(ip).class,
         }
     }
@@ -306,8 +292,17 @@ impl Cluster {
         self.blocks.iter().filter_map(|(net, prefix)| Some((net, prefix.class?)))
     }
 
-    pub(crate) fn told(&self, ip: IpAddr) -> Option<&Told> {
-        self.pods.find_address(ip)?.told.as_ref()
+    pub(crate) fn told(&self, ip: IpAddr) -> Option<Told> {
+        self.pods.find_address(ip)?.told()
+    }
+
+    pub(crate) fn identity_of(&self, told: Told) -> Identity {
+        Identity {
+            class: told.class(),
+            egress: told.egress(),
+            ingress: told.ingress(),
+            node: self.nodes.name(told.node()).cloned(),
+        }
     }
 
     pub(crate) fn facts(&self) -> Facts<'_> {
@@ -321,11 +316,12 @@ impl Cluster {
 
     /// Takes a pod out of its set of subjects.
     pub(crate) fn leave_set(&mut self, ix: PodIx) {
-        let Some((set, at)) = self.pods.get_mut(ix).set.take() else { return };
+        let Some((set, at)) = self.pods.answers(ix).set else { return };
+        self.pods.answer(ix, |answers| answers.set = None);
         let pods = &mut self.sets.get_mut(set).pods;
         pods.swap_remove(at as usize);
         if let Some(moved) = pods.get(at as usize).copied() {
-            self.pods.get_mut(moved).set = Some((set, at));
+            self.pods.answer(moved, |answers| answers.set = Some((set, at)));
         }
         if self.sets.get(set).pods.is_empty() {
             self.drop_set(set);
@@ -371,10 +367,9 @@ struct PodSide<'a> {
 
 impl PodSide<'_> {
     /// Adds or replaces a pod. A new one comes back: its namespace must list it.
-    fn apply(&mut self, namespace: NsId, pod: Pod) -> Option<(NsId, PodIx)> {
-        let node = pod.node.as_deref().map(|name| self.nodes.name(name));
+    fn apply(&mut self, namespace: NsId, pod: &Pod) -> Option<(NsId, PodIx)> {
+        let node = pod.node.as_deref().map_or(NO_NODE, |name| self.nodes.id(name));
         match self.pods.find(namespace, &pod.meta.name) {
-            Some(ix) if self.pods.get(ix).pod == pod => None,
             Some(ix) => {
                 self.pods.replace(ix, pod, node);
                 None

@@ -20,7 +20,7 @@ use crate::cluster::Cluster;
 use crate::parallel::map;
 use crate::pods::{AddressIx, PodIx, Told};
 use crate::predicates::{PredId, Question};
-use crate::tables::{ClassId, Delta, Family, Identity, Kind};
+use crate::tables::{ClassId, Delta, Family, Kind};
 
 /// An address of a pod, or a prefix of addresses that no pod has.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl Cluster {
         self.remove_unused_programs(&mut delta);
         self.forget_dead_peers();
         self.touch_unusual(&blocks);
-        let touched = self.pods.take_touched();
+        let touched = self.pods.take_touched(&self.namespaces);
         let fresh_classes = self.reclassify(&touched, &blocks, &mut delta);
         self.remove_empty_classes(&mut delta);
         self.forget_dead_names();
@@ -63,8 +63,8 @@ impl Cluster {
             delta.prefixes.push((net, prefix.class));
         }
         for address in self.pods.addresses() {
-            if let Some(told) = &address.told {
-                delta.addresses.push((address.ip, Some(told.identity())));
+            if let Some(told) = address.told() {
+                delta.addresses.push((address.ip, Some(self.identity_of(told))));
             }
         }
         delta.programs.extend(self.programs.states.keys());
@@ -131,15 +131,16 @@ impl Cluster {
     ) -> Vec<ClassId> {
         let mut moves: Vec<Move<Member>> = map(touched, |ix| {
             let address = self.pods.address(*ix);
-            let key = address.owner.map(|owner| self.address_key(address.ip, owner));
-            Move { member: Member::Address(*ix), from: address.class, key: key.unwrap_or_default() }
+            let key = address.owner().map(|owner| self.address_key(address.ip, owner));
+            Move { member: Member::Address(*ix), from: address.class(), key: key.unwrap_or_default() }
         });
         moves.retain(|Move { member, key, .. }| {
             let Member::Address(ix) = *member else { return true };
             // Without an owner there is not even the answer that it is a pod's.
             if key.is_empty()
-                && let Some(class) = self.pods.address_mut(ix).class.take()
+                && let Some(class) = self.pods.address(ix).class()
             {
+                self.pods.address_mut(ix).set_class(None);
                 self.classes.leave(class);
             }
             !key.is_empty()
@@ -153,7 +154,7 @@ impl Cluster {
         }
         let Cluster { classes, predicates, pods, blocks, .. } = self;
         classes.assign(moves, predicates, |member, class| match member {
-            Member::Address(ix) => pods.address_mut(ix).class = Some(class),
+            Member::Address(ix) => pods.address_mut(ix).set_class(Some(class)),
             Member::Prefix(net) => {
                 let told = blocks.get(&net).and_then(|prefix| prefix.class);
                 if told != Some(class) {
@@ -166,7 +167,7 @@ impl Cluster {
 
     /// The predicates that an address of this pod answers unusually.
     fn address_key(&self, ip: IpAddr, owner: PodIx) -> ClassKey {
-        let state = self.pods.get(owner);
+        let state = self.pods.answers(owner);
         let mut key = self.predicates.kind_key(Kind { pod: true, family: Family::of(ip) });
         key.extend_from_slice(&state.peers);
         let sorted = state.named.is_empty();
@@ -195,25 +196,20 @@ impl Cluster {
     fn tell_addresses(&mut self, touched: &[AddressIx], delta: &mut Delta) {
         let all = map(touched, |ix| {
             let address = self.pods.address(*ix);
-            let (owner, class) = (self.pods.get(address.owner?), address.class?);
-            let set = owner.set.map(|(set, _)| self.sets.get(set));
-            Some(Told {
-                class,
-                egress: set.and_then(|set| set.egress),
-                ingress: set.and_then(|set| set.ingress),
-                node: owner.node.clone(),
-            })
+            let (owner, class) = (address.owner()?, address.class()?);
+            let set = self.pods.answers(owner).set.map(|(set, _)| self.sets.get(set));
+            let (egress, ingress) = (set.and_then(|set| set.egress), set.and_then(|set| set.ingress));
+            Some(Told::new(class, egress, ingress, self.pods.get(owner).node()))
         });
         delta.addresses.reserve(touched.len());
         for (ix, told) in touched.iter().zip(all) {
             let address = self.pods.address(*ix);
-            if told != address.told {
-                delta.addresses.push((address.ip, told.as_ref().map(Told::identity)));
+            if told != address.told() {
+                delta.addresses.push((address.ip, told.map(|told| self.identity_of(told))));
             }
-            if told.is_none() {
-                self.pods.forget_address(*ix);
-            } else {
-                self.pods.address_mut(*ix).told = told;
+            match told {
+                Some(told) => self.pods.address_mut(*ix).set_told(told),
+                None => self.pods.forget_address(*ix),
             }
         }
     }
@@ -222,11 +218,5 @@ impl Cluster {
         self.policies.bury();
         self.predicates.bury();
         self.namespaces.bury();
-    }
-}
-
-impl Told {
-    pub(crate) fn identity(&self) -> Identity {
-        Identity { class: self.class, egress: self.egress, ingress: self.ingress, node: self.node.clone() }
     }
 }

@@ -103,8 +103,8 @@ impl Cluster {
             return both(Reason::OwnNode);
         }
         let key = PortKey::new(protocol, port);
-        let egress = source.map(|source| source.egress);
-        let ingress = destination.map(|destination| destination.ingress);
+        let egress = source.map(Told::egress);
+        let ingress = destination.map(Told::ingress);
         let egress = self.side(Direction::Egress, egress, to, destination, key);
         let ingress = self.side(Direction::Ingress, ingress, from, source, key);
         let verdict = match (egress.verdict, ingress.verdict) {
@@ -122,15 +122,15 @@ impl Cluster {
         let side = |program: Option<ProgramId>| {
             let program = program.and_then(|program| self.program(program));
             let row =
-                program.zip(told).and_then(|(program, told)| program.itself(told.class, Family::of(pod)));
+                program.zip(told).and_then(|(program, told)| program.itself(told.class(), Family::of(pod)));
             let Some(outcome) = row.map(|row| row.outcome(key)) else { return Side::allowed(Reason::Itself) };
             match self.decider(outcome.decider) {
                 Some(Decider::Rule(rule)) => Side { verdict: outcome.verdict, reason: Reason::Rule(rule) },
                 _ => Side { verdict: outcome.verdict, reason: Reason::Itself },
             }
         };
-        let egress = side(told.and_then(|told| told.egress));
-        let ingress = side(told.and_then(|told| told.ingress));
+        let egress = side(told.and_then(Told::egress));
+        let ingress = side(told.and_then(Told::ingress));
         let verdict = match (egress.verdict, ingress.verdict) {
             (Verdict::Allowed, Verdict::Allowed) => Verdict::Allowed,
             _ => Verdict::Denied,
@@ -138,8 +138,8 @@ impl Cluster {
         Decision { verdict, egress, ingress }
     }
 
-    fn is_own_node(&self, node: IpAddr, pod: Option<&Told>) -> bool {
-        pod.and_then(|pod| pod.node.as_ref()).is_some_and(|name| self.nodes.has(name, node))
+    fn is_own_node(&self, node: IpAddr, pod: Option<Told>) -> bool {
+        pod.is_some_and(|pod| self.nodes.has(pod.node(), node))
     }
 
     /// The verdict of one side: `program` is `None` where the side's address is no pod's.
@@ -148,12 +148,12 @@ impl Cluster {
         direction: Direction,
         program: Option<Option<ProgramId>>,
         other: IpAddr,
-        other_pod: Option<&Told>,
+        other_pod: Option<Told>,
         key: PortKey,
     ) -> Side {
         let Some(program) = program else { return Side::allowed(Reason::NotAPod) };
         let Some(program) = program else { return Side::allowed(Reason::NotIsolated) };
-        let class = other_pod.map(|pod| pod.class).or(self.blocks.prefix_of(other).class);
+        let class = other_pod.map(Told::class).or(self.blocks.prefix_of(other).class);
         let (Some(program), Some(class)) = (self.program(program), class) else {
             // Only before the first commit: nothing has been told yet.
             return Side::allowed(Reason::NotIsolated);

@@ -88,8 +88,8 @@ impl Cluster {
         key: PortKey,
     ) -> Vec<PolicyTrace> {
         let program = self.told(subject).and_then(|told| match direction {
-            Direction::Egress => told.egress,
-            Direction::Ingress => told.ingress,
+            Direction::Egress => told.egress(),
+            Direction::Ingress => told.ingress(),
         });
         let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else {
             return Vec::new();
@@ -139,7 +139,7 @@ impl Cluster {
     /// What the pod at an address calls this port.
     fn named_at(&self, ip: IpAddr, key: PortKey) -> Vec<(NameId, u8)> {
         let Some(pod) = self.pod_at(ip) else { return Vec::new() };
-        let ports = pod.ports.iter().filter(|port| PortKey::new(port.protocol.number(), port.port) == key);
-        ports.filter_map(|port| Some((self.names.find(&port.name)?, port.protocol.number()))).collect()
+        let ports = pod.named_ports().filter(|(_, protocol, number)| PortKey::new(*protocol, *number) == key);
+        ports.filter_map(|(name, protocol, _)| Some((self.names.find(name)?, protocol))).collect()
     }
 }

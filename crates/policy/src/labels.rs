@@ -6,7 +6,7 @@
 use std::hash::Hash;
 
 use hashbrown::HashMap;
-use podgate_api::{LabelSelector, Labels, Operator};
+use podgate_api::{LabelSelector, Operator};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -94,14 +94,14 @@ impl<S: Copy + Eq + Hash, T: Copy + PartialEq> SelectorIndex<S, T> {
     }
 
     /// Reduces labels to what filed selectors are anchored on.
-    pub(crate) fn atoms(&self, labels: &Labels) -> Atoms {
+    pub(crate) fn atoms<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Atoms {
         let mut found = SmallVec::new();
         if self.atoms.is_empty() {
             return Atoms(found);
         }
         for (key, value) in labels {
             let mut look_up = |value: Option<&str>| {
-                if let Some((atom, _)) = self.atoms.get(&(key.as_str(), value) as &dyn LabelAtom) {
+                if let Some((atom, _)) = self.atoms.get(&(key, value) as &dyn LabelAtom) {
                     found.push(*atom);
                 }
             };
@@ -188,7 +188,7 @@ impl<'a> std::borrow::Borrow<dyn LabelAtom + 'a> for OwnedAtom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use podgate_api::Requirement;
+    use podgate_api::{Labels, Requirement};
 
     fn selector(requirements: &[(&str, Operator, &[&str])]) -> LabelSelector {
         LabelSelector::new(
@@ -224,7 +224,8 @@ mod tests {
         }
         for labels in [labels(&[]), labels(&[("app", "a")]), labels(&[("app", "b"), ("tier", "x")])] {
             let mut found = Vec::new();
-            index.find(7, &index.atoms(&labels), |i| found.push(i));
+            let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            index.find(7, &index.atoms(pairs), |i| found.push(i));
             for (i, s) in selectors.iter().enumerate() {
                 let times = found.iter().filter(|f| **f == i).count();
                 assert!(times <= 1, "{s:?} came {times} times");

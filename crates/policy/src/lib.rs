@@ -19,6 +19,7 @@ mod domains;
 mod evaluate;
 mod explain;
 mod fingerprint;
+mod intern;
 mod labels;
 mod namespaces;
 mod nodes;
@@ -31,14 +32,18 @@ mod predicates;
 mod program;
 mod programs;
 mod redundancy;
+mod slots;
 mod tables;
+mod view;
 
 pub use cluster::{Cluster, Settings, Size};
 pub use evaluate::{Connection, Decision, Reason, Side};
 pub use explain::{Effect, Explanation, PolicyTrace, RuleTrace};
+pub use intern::LabelsView;
 pub use program::{Program, Programs};
 pub use redundancy::{PolicyUse, RuleUse};
 pub use tables::{
     ClassId, Decider, DeciderId, Delta, Direction, Family, Identity, Kind, Outcome, PolicyRef, PortKey,
     PortRange, ProgramId, Row, RuleRef, Tier, Verdict,
 };
+pub use view::{NamespaceView, PodView};

@@ -1,19 +1,21 @@
 //! Namespaces and the namespace selectors in use.
 
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use podgate_api::{LabelSelector, Labels, NAMESPACE_NAME_LABEL};
 
+use crate::intern::{Interner, LabelsId, LabelsView};
 use crate::labels::SelectorIndex;
 use crate::pods::PodIx;
 use crate::predicates::{NsId, NsSelId};
+use crate::slots::Slots;
 
 #[derive(Debug)]
 pub(crate) struct NamespaceState {
-    pub name: Arc<str>,
-    /// With `kubernetes.io/metadata.name`, whatever the input says.
-    pub labels: Labels,
+    name: Box<str>,
+    /// Without `kubernetes.io/metadata.name`, whatever the input says of it: the name is its value.
+    labels: LabelsId,
     /// A Namespace object exists, not only mentions of its name.
     declared: bool,
     pub pods: Vec<PodIx>,
@@ -32,9 +34,11 @@ struct Selector {
 
 #[derive(Debug)]
 pub(crate) struct Namespaces {
-    slots: Vec<Option<NamespaceState>>,
-    free: Vec<NsId>,
-    ids: HashMap<Arc<str>, NsId>,
+    slots: Slots<NamespaceState>,
+    /// Slots by name.
+    ids: HashTable<NsId>,
+    hasher: DefaultHashBuilder,
+    interner: Interner,
     selectors: Vec<Option<Selector>>,
     free_selectors: Vec<NsSelId>,
     selector_ids: HashMap<LabelSelector, NsSelId>,
@@ -49,9 +53,10 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     pub fn new() -> Self {
         Namespaces {
-            slots: Vec::new(),
-            free: Vec::new(),
-            ids: HashMap::new(),
+            slots: Slots::default(),
+            ids: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            interner: Interner::default(),
             selectors: Vec::new(),
             free_selectors: Vec::new(),
             selector_ids: HashMap::new(),
@@ -64,51 +69,59 @@ impl Namespaces {
     }
 
     pub fn get(&self, id: NsId) -> &NamespaceState {
-        self.slots[id as usize].as_ref().expect("a namespace in use")
+        self.slots.get(id)
     }
 
     pub fn get_mut(&mut self, id: NsId) -> &mut NamespaceState {
-        self.slots[id as usize].as_mut().expect("a namespace in use")
+        self.slots.get_mut(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &NamespaceState> {
-        self.slots.iter().flatten()
+    pub fn iter(&self) -> impl Iterator<Item = NsId> {
+        self.slots.iter().map(|(id, _)| id)
     }
 
     pub fn find(&self, name: &str) -> Option<NsId> {
-        self.ids.get(name).copied()
+        self.ids.find(self.hasher.hash_one(name), |id| self.name(*id) == name).copied()
+    }
+
+    pub fn name(&self, id: NsId) -> &str {
+        &self.get(id).name
+    }
+
+    pub fn labels(&self, id: NsId) -> LabelsView<'_> {
+        labels(&self.interner, self.get(id))
     }
 
     /// The namespaces that a namespace selector selects, by the last refresh.
     pub fn selected_by(&self, id: NsSelId) -> impl Iterator<Item = &NamespaceState> {
-        self.slots.iter().flatten().filter(move |state| state.selectors.binary_search(&id).is_ok())
+        self.slots
+            .iter()
+            .map(|(_, state)| state)
+            .filter(move |state| state.selectors.binary_search(&id).is_ok())
     }
 
     /// The namespace of this name, which exists from its first mention on.
     pub fn mention(&mut self, name: &str) -> NsId {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
+        if let Some(id) = self.find(name) {
+            return id;
         }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as NsId
-        });
-        let name: Arc<str> = name.into();
-        self.ids.insert(name.clone(), id);
-        self.slots[id as usize] = Some(NamespaceState {
-            labels: with_name(Labels::new(), &name),
-            name,
+        let labels = self.interner.hold_labels(std::iter::empty());
+        let id = self.slots.insert(NamespaceState {
+            labels,
+            name: name.into(),
             declared: false,
             pods: Vec::new(),
             policies: 0,
             selectors: [].into(),
             dirty: true,
         });
+        let Namespaces { slots, ids, hasher, .. } = self;
+        ids.insert_unique(hasher.hash_one(name), id, |id| hasher.hash_one(&*slots.get(*id).name));
         self.dirty.push(id);
         id
     }
 
-    pub fn declare(&mut self, name: &str, labels: Labels) {
+    pub fn declare(&mut self, name: &str, labels: &Labels) {
         let id = self.mention(name);
         self.relabel(id, labels, true);
     }
@@ -116,19 +129,22 @@ impl Namespaces {
     /// The Namespace object is gone; the namespace stays while pods or policies mention it.
     pub fn undeclare(&mut self, name: &str) {
         if let Some(id) = self.find(name) {
-            self.relabel(id, Labels::new(), false);
+            self.relabel(id, &Labels::new(), false);
             self.idle.push(id);
         }
     }
 
-    fn relabel(&mut self, id: NsId, labels: Labels, declared: bool) {
+    fn relabel(&mut self, id: NsId, labels: &Labels, declared: bool) {
+        let others = labels.iter().filter(|(key, _)| *key != NAMESPACE_NAME_LABEL);
+        let labels = self.interner.hold_labels(others);
         let state = self.get_mut(id);
         state.declared = declared;
-        let labels = with_name(labels, &state.name);
-        if state.labels == labels {
+        let before = std::mem::replace(&mut state.labels, labels);
+        self.interner.release_labels(before);
+        if before == labels {
             return;
         }
-        state.labels = labels;
+        let state = self.get_mut(id);
         if !state.dirty {
             state.dirty = true;
             self.dirty.push(id);
@@ -175,10 +191,10 @@ impl Namespaces {
     pub fn refresh(&mut self) -> Vec<NsId> {
         let mut changed = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
-            if self.slots[id as usize].is_none() {
+            if self.slots.find(id).is_none() {
                 continue;
             }
-            let selectors = self.matching(&self.get(id).labels);
+            let selectors = self.matching(self.labels(id));
             let state = self.get_mut(id);
             state.dirty = false;
             if state.selectors != selectors {
@@ -187,28 +203,23 @@ impl Namespaces {
             }
         }
         let fresh = std::mem::take(&mut self.fresh_selectors);
-        for state in self.slots.iter_mut().flatten() {
+        let Namespaces { slots, selectors, index, interner, .. } = self;
+        for (_, state) in slots.iter_mut() {
             if fresh.is_empty() {
                 break;
             }
+            let labels = labels(interner, state);
+            let selects = |id: NsSelId| {
+                let held = selectors[id as usize].as_ref();
+                held.is_some_and(|held| held.selector.matches_by(|key| labels.get(key)))
+            };
             let mut gained: Vec<NsSelId> = match fresh.len() {
                 // Asking each new selector beats looking up all of them while there are few.
-                0..8 => fresh
-                    .iter()
-                    .copied()
-                    .filter(|id| {
-                        self.selectors[*id as usize]
-                            .as_ref()
-                            .is_some_and(|s| s.selector.matches(&state.labels))
-                    })
-                    .collect(),
+                0..8 => fresh.iter().copied().filter(|id| selects(*id)).collect(),
                 _ => {
                     let mut gained = Vec::new();
-                    self.index.find((), &self.index.atoms(&state.labels), |id| {
-                        if self.selectors[id as usize]
-                            .as_ref()
-                            .is_some_and(|s| s.selector.matches(&state.labels))
-                        {
+                    index.find((), &index.atoms(labels.iter()), |id| {
+                        if selects(id) {
                             gained.push(id);
                         }
                     });
@@ -225,10 +236,11 @@ impl Namespaces {
         changed
     }
 
-    fn matching(&self, labels: &Labels) -> Box<[NsSelId]> {
+    fn matching(&self, labels: LabelsView<'_>) -> Box<[NsSelId]> {
         let mut found = Vec::new();
-        self.index.find((), &self.index.atoms(labels), |id| {
-            if self.selectors[id as usize].as_ref().is_some_and(|s| s.selector.matches(labels)) {
+        self.index.find((), &self.index.atoms(labels.iter()), |id| {
+            let held = self.selectors[id as usize].as_ref();
+            if held.is_some_and(|held| held.selector.matches_by(|key| labels.get(key))) {
                 found.push(id);
             }
         });
@@ -242,7 +254,7 @@ impl Namespaces {
             let Some(dead) = self.selectors[id as usize].take() else { continue };
             self.selector_ids.remove(&dead.selector);
             self.index.unfile((), &dead.selector, id);
-            for state in self.slots.iter_mut().flatten() {
+            for (_, state) in self.slots.iter_mut() {
                 if state.selectors.contains(&id) {
                     state.selectors = state.selectors.iter().copied().filter(|s| *s != id).collect();
                 }
@@ -252,18 +264,20 @@ impl Namespaces {
         for id in std::mem::take(&mut self.idle) {
             let unneeded =
                 |state: &NamespaceState| !state.declared && state.pods.is_empty() && state.policies == 0;
-            if self.slots[id as usize].as_ref().is_some_and(unneeded)
-                && let Some(state) = self.slots[id as usize].take()
+            if self.slots.find(id).is_some_and(unneeded)
+                && let Some(state) = self.slots.remove(id)
             {
-                self.ids.remove(&state.name);
-                self.free.push(id);
+                let hash = self.hasher.hash_one(&*state.name);
+                if let Ok(entry) = self.ids.find_entry(hash, |found| *found == id) {
+                    entry.remove();
+                }
+                self.interner.release_labels(state.labels);
             }
         }
     }
 }
 
-/// The API server puts this label on every namespace; input can't override it.
-fn with_name(mut labels: Labels, name: &str) -> Labels {
-    labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
-    labels
+/// The API server puts the name's label on every namespace; input can't override it.
+fn labels<'a>(interner: &'a Interner, state: &'a NamespaceState) -> LabelsView<'a> {
+    interner.labels(state.labels).with_name(&state.name)
 }

@@ -9,48 +9,66 @@ use podgate_api::{LabelSelector, Labels, Node};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+/// Place of a node's name; a name keeps its place for ever.
+pub(crate) type NodeId = u32;
+
+/// No node.
+pub(crate) const NO_NODE: NodeId = 0;
+
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
-    by_name: HashMap<Arc<str>, NodeState>,
+    /// The first place is nobody's.
+    states: Vec<NodeState>,
+    ids: HashMap<Arc<str>, NodeId>,
     /// More than one where a node was replaced and its old object lingers.
-    by_address: FxHashMap<IpAddr, SmallVec<[Arc<str>; 1]>>,
+    by_address: FxHashMap<IpAddr, SmallVec<[NodeId; 2]>>,
     /// Labels or addresses changed since they were last asked for.
     changed: bool,
 }
 
-/// A node; without labels and addresses while only pods mention it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 struct NodeState {
+    name: Arc<str>,
+    /// `None` while only pods mention it.
+    object: Option<Declared>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Declared {
     labels: Labels,
     addresses: Vec<IpAddr>,
-    /// A Node object exists.
-    declared: bool,
 }
 
 impl Nodes {
     pub fn apply(&mut self, node: Node) {
-        let state = NodeState { labels: node.meta.labels, addresses: node.addresses, declared: true };
-        if self.by_name.get(&*node.meta.name) == Some(&state) {
+        let id = self.id(&node.meta.name);
+        let object = Some(Declared { labels: node.meta.labels, addresses: node.addresses });
+        if self.states[id as usize].object == object {
             return;
         }
-        self.delete(&node.meta.name);
-        let name = self.name(&node.meta.name);
-        for ip in &state.addresses {
+        self.forget(id);
+        for ip in object.iter().flat_map(|object| &object.addresses) {
             let owners = self.by_address.entry(*ip).or_default();
-            if !owners.contains(&name) {
-                owners.push(name.clone());
+            if !owners.contains(&id) {
+                owners.push(id);
             }
         }
-        self.by_name.insert(name, state);
+        self.states[id as usize].object = object;
         self.changed = true;
     }
 
     pub fn delete(&mut self, name: &str) {
-        let Some(state) = self.by_name.remove(name) else { return };
+        if let Some(id) = self.ids.get(name) {
+            self.forget(*id);
+        }
+    }
+
+    fn forget(&mut self, id: NodeId) {
+        let Some(object) = self.states[id as usize].object.take() else { return };
         self.changed = true;
-        for ip in state.addresses {
+        for ip in object.addresses {
             if let Some(owners) = self.by_address.get_mut(&ip) {
-                owners.retain(|owner| **owner != *name);
+                owners.retain(|owner| *owner != id);
                 if owners.is_empty() {
                     self.by_address.remove(&ip);
                 }
@@ -58,19 +76,28 @@ impl Nodes {
         }
     }
 
-    /// One shared copy of a node's name.
-    pub fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some((name, _)) = self.by_name.get_key_value(name) {
-            return name.clone();
+    /// The place of a node's name.
+    pub fn id(&mut self, name: &str) -> NodeId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
         }
-        let name: Arc<str> = name.into();
-        self.by_name.insert(name.clone(), NodeState::default());
-        name
+        if self.states.is_empty() {
+            self.states.push(NodeState { name: "".into(), object: None });
+        }
+        let (name, id): (Arc<str>, NodeId) = (name.into(), self.states.len() as NodeId);
+        self.ids.insert(name.clone(), id);
+        self.states.push(NodeState { name, object: None });
+        id
+    }
+
+    /// The name at a place; `None` for [`NO_NODE`].
+    pub fn name(&self, id: NodeId) -> Option<&Arc<str>> {
+        (id != NO_NODE).then(|| &self.states[id as usize].name)
     }
 
     /// Whether an address is the node's.
-    pub fn has(&self, name: &str, ip: IpAddr) -> bool {
-        self.by_address.get(&ip).is_some_and(|owners| owners.iter().any(|owner| **owner == *name))
+    pub fn has(&self, id: NodeId, ip: IpAddr) -> bool {
+        self.by_address.get(&ip).is_some_and(|owners| owners.contains(&id))
     }
 
     /// Whether labels or addresses changed since this was last asked.
@@ -80,7 +107,8 @@ impl Nodes {
 
     /// The addresses of the nodes that a selector selects, as networks of one address, sorted.
     pub fn selected(&self, selector: &LabelSelector) -> Vec<IpNet> {
-        let nodes = self.by_name.values().filter(|node| node.declared && selector.matches(&node.labels));
+        let declared = self.states.iter().filter_map(|state| state.object.as_ref());
+        let nodes = declared.filter(|node| selector.matches(&node.labels));
         let mut addresses: Vec<IpNet> =
             nodes.flat_map(|node| node.addresses.iter().map(|ip| IpNet::from(*ip))).collect();
         addresses.sort_unstable();

@@ -12,7 +12,8 @@ use podgate_api::LabelSelector;
 use smallvec::SmallVec;
 
 use crate::classes::ClassKey;
-use crate::labels::{Atoms, SelectorIndex};
+use crate::intern::LabelsView;
+use crate::labels::SelectorIndex;
 use crate::tables::{ClassId, Family, Kind, ProgramId};
 
 /// Place of a predicate in [`Predicates`].
@@ -280,19 +281,15 @@ impl Predicates {
         self.fresh.clear();
     }
 
-    /// Reduces a pod's labels to what selectors ask for.
-    pub fn atoms(&self, labels: &podgate_api::Labels) -> Atoms {
-        self.index.atoms(labels)
-    }
-
     /// All predicates in use whose selector selects a pod with these labels in one of these scopes.
     pub fn matching(
         &self,
         scopes: impl Iterator<Item = Scope>,
-        labels: &podgate_api::Labels,
+        labels: LabelsView<'_>,
         mut found: impl FnMut(PredId, bool),
     ) {
-        let atoms = self.atoms(labels);
+        let atoms = self.index.atoms(labels.iter());
+        let selects = |selector: &LabelSelector| selector.matches_by(|key| labels.get(key));
         for scope in scopes {
             self.index.find(scope, &atoms, |id| {
                 let predicate = self.get(id);
@@ -300,8 +297,8 @@ impl Predicates {
                     return;
                 }
                 match &predicate.question {
-                    Question::Subject(_, selector) if selector.matches(labels) => found(id, true),
-                    Question::Peer(_, selector) if selector.matches(labels) => found(id, false),
+                    Question::Subject(_, selector) if selects(selector) => found(id, true),
+                    Question::Peer(_, selector) if selects(selector) => found(id, false),
                     _ => {}
                 }
             });

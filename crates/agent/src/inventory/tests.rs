@@ -60,7 +60,7 @@ impl World {
 
     fn owner(&mut self, ip: &str) -> Option<String> {
         self.cluster.commit();
-        self.cluster.pod_at(ip.parse().unwrap()).map(|pod| pod.meta.name.to_string())
+        self.cluster.pod_at(ip.parse().unwrap()).map(|pod| pod.name().to_owned())
     }
 
     fn is_allowed(&mut self, from: &str, to: &str) -> bool {

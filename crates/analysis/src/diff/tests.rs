@@ -185,7 +185,7 @@ fn a_diff_leads_from_the_old_relation_to_the_new_one() {
                     let owned = variant.pods.iter().all(|pod| {
                         let name = &*world.pod(*pod).name;
                         let owner = |ip: &std::net::IpAddr| {
-                            world.cluster.pod_at(*ip).is_some_and(|owner| owner.meta.name == name)
+                            world.cluster.pod_at(*ip).is_some_and(|owner| owner.name() == name)
                         };
                         addresses(pod).iter().all(owner)
                     });

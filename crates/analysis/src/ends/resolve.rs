@@ -199,7 +199,7 @@ impl World {
 
     /// Names of all namespaces that are declared or mentioned.
     fn namespace_names(&self) -> BTreeSet<&str> {
-        let engine = self.cluster.namespaces().map(|(name, _)| name);
+        let engine = self.known_namespaces().map(|(name, _)| name);
         let services = self.services.iter().map(|service| service.meta.namespace.as_str());
         engine.chain(services).filter(|name| !name.starts_with('[')).collect()
     }
@@ -473,7 +473,7 @@ impl World {
 
     fn pod_with(&self, ip: IpAddr) -> Option<PodId> {
         let pod = self.cluster.pod_at(ip)?;
-        self.find_pod(&pod.meta.namespace, &pod.meta.name)
+        self.find_pod(pod.namespace(), pod.name())
     }
 
     fn network(&self, net: IpNet) -> Resolved {

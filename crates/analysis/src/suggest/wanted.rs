@@ -172,7 +172,7 @@ impl Collector<'_> {
         let in_cluster = parts.len() == 1
             || parts.contains(&"svc")
             || host.ends_with(".cluster.local")
-            || (parts.len() == 2 && self.world.cluster.namespaces().any(|(name, _)| name == namespace));
+            || (parts.len() == 2 && self.world.namespace_labels(namespace).is_some());
         if in_cluster {
             self.note(format!("{says}, which is no Service of the input: nothing is allowed for it"));
             return;

@@ -160,10 +160,8 @@ pub struct Other<'a> {
 impl<'a> Other<'a> {
     /// The end at an address.
     pub fn new(world: &'a World, ip: IpAddr, title: String, host_network: bool) -> Other<'a> {
-        let pod = world.cluster.pod_at(ip);
-        let namespace = pod.and_then(|pod| {
-            world.cluster.namespaces().find(|(name, _)| *name == pod.meta.namespace).map(|(_, labels)| labels)
-        });
+        let pod = world.pod_object_at(ip);
+        let namespace = pod.and_then(|pod| world.namespace_labels(&pod.meta.namespace));
         Other { title, ip, pod, host_network, namespace }
     }
 }

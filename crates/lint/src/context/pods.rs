@@ -54,8 +54,7 @@ impl<'w> PodIndex<'w> {
         let declared: FxHashSet<&str> = declared.collect();
         let real: FxHashSet<&str> = of_pods.chain(of_policies).chain(declared.iter().copied()).collect();
         let mut places: Vec<Place<'w>> = world
-            .cluster
-            .namespaces()
+            .known_namespaces()
             .filter(|(name, _)| real.contains(name))
             .map(|(name, labels)| Place { name, labels, declared: declared.contains(name), pods: Vec::new() })
             .collect();

@@ -5,13 +5,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::cluster::Cluster;
 use crate::namespaces::Namespaces;
 use crate::parallel::map;
-use crate::pods::{PodIx, PodState};
+use crate::pods::{Answers, PodIx, PodState, Pods};
 use crate::predicates::{Ids, PredId, Predicates, Question, Scope};
 use crate::programs::NamedPorts;
 use crate::tables::Direction;
 
-/// A pod's answers to all predicates.
-struct Answers {
+/// A pod's answers to all selectors.
+struct Asked {
     subjects: Ids,
     peers: Ids,
 }
@@ -33,7 +33,7 @@ impl Cluster {
         if !changed.is_empty() {
             let changed: FxHashSet<_> = changed.into_iter().collect();
             let calls_it = |state: &PodState| {
-                let mut names = state.pod.ports.iter().filter_map(|port| self.names.find(&port.name));
+                let mut names = self.pods.ports(state).filter_map(|(name, ..)| self.names.find(name));
                 names.any(|name| changed.contains(&name))
             };
             let pods: Vec<PodIx> =
@@ -71,12 +71,14 @@ impl Cluster {
             }
             let Cluster { namespaces, pods, .. } = self;
             let mut ask = |pod: PodIx| {
-                let state = pods.get_mut(pod);
-                if state.dirty || !state.eligible() || !selector.matches(&state.pod.meta.labels) {
+                let state = pods.get(pod);
+                let labels = pods.labels(state);
+                if state.dirty || !state.eligible() || !selector.matches_by(|key| labels.get(key)) {
                     return;
                 }
-                let answers = if subject { &mut state.subjects } else { &mut state.peers };
-                insert_sorted(answers, id);
+                pods.answer(pod, |answers| {
+                    insert_sorted(if subject { &mut answers.subjects } else { &mut answers.peers }, id);
+                });
                 if subject {
                     regroup.push(pod);
                 } else {
@@ -96,22 +98,27 @@ impl Cluster {
         dirty.dedup();
         let Cluster { pods, predicates, namespaces, .. } = self;
         let (pods_ref, predicates, namespaces) = (&*pods, &*predicates, &*namespaces);
-        let ask = |ix: &PodIx| answers(pods_ref.get(*ix), predicates, namespaces);
-        let all: Vec<Answers> = map(&dirty, ask);
+        let ask = |ix: &PodIx| ask(pods_ref, *ix, predicates, namespaces);
+        let all: Vec<Asked> = map(&dirty, ask);
         let mut regroup = Vec::new();
         for (ix, answers) in dirty.into_iter().zip(all) {
             let named = self.named_ports(ix, Direction::Egress);
             let named_subject = self.named_ports(ix, Direction::Ingress);
             let named = self.hold_named(&named);
-            let state = self.pods.get_mut(ix);
-            state.dirty = false;
-            let released = std::mem::replace(&mut state.named, named);
-            if state.subjects != answers.subjects || state.named_subject != named_subject {
+            self.pods.get_mut(ix).dirty = false;
+            let before = self.pods.answers(ix);
+            if before.subjects != answers.subjects || before.named_subject != named_subject {
                 regroup.push(ix);
             }
-            state.subjects = answers.subjects;
-            state.named_subject = named_subject;
-            state.peers = answers.peers;
+            let is_same =
+                before.peers == answers.peers && before.named == named && regroup.last() != Some(&ix);
+            let released = before.named.clone();
+            if !is_same {
+                self.pods.answer(ix, |before| {
+                    let (Asked { subjects, peers }, set) = (answers, before.set);
+                    *before = Answers { subjects, peers, named, named_subject, set };
+                });
+            }
             released.iter().for_each(|id| self.predicates.release(*id));
         }
         regroup
@@ -124,12 +131,11 @@ impl Cluster {
             return [].into();
         }
         let mut ports: Vec<_> = Vec::new();
-        for port in state.pod.ports.iter().filter(|port| !port.name.is_empty()) {
-            let protocol = port.protocol.number();
-            if let Some(name) = self.names.find(&port.name)
+        for (name, protocol, number) in self.pods.ports(state) {
+            if let Some(name) = self.names.find(name)
                 && self.names.used(name, protocol, direction)
             {
-                ports.push((name, protocol, port.port));
+                ports.push((name, protocol, number));
             }
         }
         ports.sort_unstable();
@@ -158,7 +164,7 @@ impl Cluster {
             }
             for set in &predicate.sets {
                 for pod in &self.sets.get(*set).pods {
-                    remove_sorted(&mut self.pods.get_mut(*pod).subjects, *id);
+                    self.pods.answer(*pod, |answers| remove_sorted(&mut answers.subjects, *id));
                     regroup.push(*pod);
                 }
             }
@@ -177,7 +183,11 @@ impl Cluster {
             };
             self.classes.forget(id, &mut self.predicates);
             let Cluster { namespaces, pods, .. } = self;
-            let mut forget = |pod: PodIx| remove_sorted(&mut pods.get_mut(pod).peers, id);
+            let mut forget = |pod: PodIx| {
+                if pods.answers(pod).peers.binary_search(&id).is_ok() {
+                    pods.answer(pod, |answers| remove_sorted(&mut answers.peers, id));
+                }
+            };
             if let Some(scope) = scope {
                 pods_in(namespaces, scope).for_each(&mut forget);
             }
@@ -206,19 +216,20 @@ fn pods_in(namespaces: &Namespaces, scope: Scope) -> impl Iterator<Item = PodIx>
     one.into_iter().chain(many.into_iter().flatten()).flat_map(|namespace| namespace.pods.iter().copied())
 }
 
-fn answers(state: &PodState, predicates: &Predicates, namespaces: &Namespaces) -> Answers {
+fn ask(pods: &Pods, ix: PodIx, predicates: &Predicates, namespaces: &Namespaces) -> Asked {
     let (mut subjects, mut peers) = (Ids::new(), Ids::new());
+    let state = pods.get(ix);
     if state.eligible() {
         let selectors = &namespaces.get(state.namespace).selectors;
         let scopes = std::iter::once(Scope::Namespace(state.namespace))
             .chain(selectors.iter().map(|selector| Scope::Namespaces(*selector)));
-        predicates.matching(scopes, &state.pod.meta.labels, |id, subject| {
+        predicates.matching(scopes, pods.labels(state), |id, subject| {
             if subject { subjects.push(id) } else { peers.push(id) }
         });
         subjects.sort_unstable();
         peers.sort_unstable();
     }
-    Answers { subjects, peers }
+    Asked { subjects, peers }
 }
 
 fn insert_sorted(ids: &mut Ids, id: PredId) {

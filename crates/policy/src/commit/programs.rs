@@ -29,13 +29,13 @@ impl Cluster {
             }
             self.leave_set(ix);
             self.pods.touch(ix);
-            let state = self.pods.get(ix);
-            if state.subjects.is_empty() {
+            let answers = self.pods.answers(ix);
+            if answers.subjects.is_empty() {
                 continue;
             }
-            let set = self.sets.find(&state.subjects, &state.named_subject).unwrap_or_else(|| {
-                let set = self.sets.insert(state.subjects.clone(), state.named_subject.clone());
-                for predicate in &state.subjects {
+            let set = self.sets.find(&answers.subjects, &answers.named_subject).unwrap_or_else(|| {
+                let set = self.sets.insert(answers.subjects.clone(), answers.named_subject.clone());
+                for predicate in &answers.subjects {
                     self.predicates.get_mut(*predicate).sets.push(set);
                 }
                 affected.push(set);
@@ -44,7 +44,7 @@ impl Cluster {
             let pods = &mut self.sets.get_mut(set).pods;
             pods.push(ix);
             let at = pods.len() as u32 - 1;
-            self.pods.get_mut(ix).set = Some((set, at));
+            self.pods.answer(ix, |answers| answers.set = Some((set, at)));
         }
         affected.sort_unstable();
         affected.dedup();

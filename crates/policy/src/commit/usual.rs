@@ -36,8 +36,8 @@ impl Cluster {
         }
         // Addresses whose pods answer alike are one class, or will be.
         let pods = self.pods.addresses().filter_map(|address| {
-            let state = self.pods.get(address.claimant()?);
-            Some((address.ip, FxBuildHasher.hash_one((&state.peers, &state.named))))
+            let answers = self.pods.answers(address.owner()?);
+            Some((address.ip, FxBuildHasher.hash_one((&answers.peers, &answers.named))))
         });
         let weights = self.blocks.weigh(pods);
         let mut turned: FxHashMap<Kind, Vec<PredId>> = FxHashMap::default();

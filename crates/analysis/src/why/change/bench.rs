@@ -62,15 +62,14 @@ impl<'a> Bench<'a> {
     pub(super) fn new(world: &'a World, wanted: &'a Wanted<'a>) -> Bench<'a> {
         let mut copy = Cluster::new(world.cluster.settings());
         let mut objects: Vec<Object> = Vec::new();
-        for (name, labels) in world.cluster.namespaces() {
+        for (name, labels) in world.known_namespaces() {
             let meta = Meta { name: name.to_owned(), labels: labels.clone(), ..Meta::default() };
             objects.push(Object::Namespace(podgate_api::Namespace { meta }));
         }
         objects.extend(world.nodes.iter().cloned().map(Object::Node));
-        objects.extend(world.cluster.pods().cloned().map(Object::Pod));
         objects.extend(world.cluster.policies().cloned().map(Object::NetworkPolicy));
         objects.extend(world.cluster.cluster_policies().cloned().map(Object::ClusterPolicy));
-        copy.apply_all(objects);
+        copy.apply_with_pods(objects, world.pod_objects());
         copy.commit();
         let family = Family::of(wanted.from.ip);
         let variants = world.variants.iter().enumerate().filter_map(|(number, variant)| {
