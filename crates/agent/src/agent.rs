@@ -69,6 +69,14 @@ pub fn run(options: Options) -> Result<(), Error> {
     let served =
         Served { loop_: messages.clone(), health: agent.health.clone(), registry: agent.registry.clone() };
     let private = http::private(served.clone());
+    if let Some(api) = options.api.clone() {
+        let (address, private, client) = (api.address, private.clone(), client.clone());
+        runtime.spawn(async move {
+            if let Err(why) = http::tls::serve(api, private, client).await {
+                tracing::error!(%address, why, "the API is not served");
+            }
+        });
+    }
     runtime.spawn(async move { axum::serve(listener, private).await });
     if let Some(address) = options.metrics {
         runtime.spawn(async move {

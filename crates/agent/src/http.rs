@@ -1,7 +1,9 @@
 //! Health, metrics and status over HTTP.
 //!
-//! On the agent's socket, which is root's, everything is served; in plain HTTP only what holds no names of
-//! pods and policies.
+//! On the agent's socket, which is root's, and over authenticated TLS everything is served; in plain HTTP only
+//! what holds no names of pods and policies.
+
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;

@@ -18,6 +18,19 @@ pub enum PodConditions {
     Off,
 }
 
+/// The API over TLS.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Where it is served.
+    pub address: SocketAddr,
+    /// Its certificate and those that lead to its authority, PEM. Read again when the file changes.
+    pub certificate: PathBuf,
+    /// The certificate's key, PEM.
+    pub key: PathBuf,
+    /// The authority of clients' certificates, PEM; `None`: clients need a bearer token.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -44,6 +57,8 @@ pub struct Options {
     pub capacity: Capacity,
     /// Where metrics and health are served in plain HTTP; `None`: on the agent's socket only.
     pub metrics: Option<SocketAddr>,
+    /// Where everything is served to authenticated clients; `None`: on the agent's socket only.
+    pub api: Option<ApiOptions>,
     /// Which pods get a condition.
     pub pod_conditions: PodConditions,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podgate_agent::{Options, PodConditions};
+use podgate_agent::{ApiOptions, Options, PodConditions};
 use podgate_datapath::{Backend, Capacity, UnknownPods};
 
 use crate::outcome::{FINE, Failure, Outcome};
@@ -50,6 +50,19 @@ pub struct Arguments {
     /// Where /metrics, /healthz and /readyz are served in plain HTTP.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<SocketAddr>,
+    /// Where everything, the status with names of pods and policies included, is served over TLS to clients that say
+    /// who they are.
+    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["api_cert", "api_key"])]
+    api_address: Option<SocketAddr>,
+    /// The API's certificate, PEM. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "api_address")]
+    api_cert: Option<PathBuf>,
+    /// The key of the API's certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "api_address")]
+    api_key: Option<PathBuf>,
+    /// The authority of clients' certificates, PEM. Other clients need a bearer token whose bearer may GET the path.
+    #[arg(long, value_name = "FILE", requires = "api_address")]
+    api_client_ca: Option<PathBuf>,
     /// Which pods get the condition `podgate.dev/in-force`.
     #[arg(long, value_enum, default_value_t = Conditions::Gated)]
     pod_conditions: Conditions,
@@ -124,6 +137,12 @@ pub fn run(arguments: Arguments) -> Outcome {
             ..Capacity::default()
         },
         metrics: arguments.metrics_address,
+        api: match (arguments.api_address, arguments.api_cert, arguments.api_key) {
+            (Some(address), Some(certificate), Some(key)) => {
+                Some(ApiOptions { address, certificate, key, client_ca: arguments.api_client_ca })
+            }
+            _ => None,
+        },
         pod_conditions: match arguments.pod_conditions {
             Conditions::Gated => PodConditions::Gated,
             Conditions::All => PodConditions::All,
