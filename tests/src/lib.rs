@@ -9,6 +9,7 @@
 
 pub mod asking;
 pub mod compare;
+pub mod kubernetes;
 pub mod lab;
 pub mod manifests;
 pub mod mirror;

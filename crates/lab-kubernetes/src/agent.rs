@@ -1,7 +1,7 @@
 //! Who the agents are to the API server, and what they may ask of it.
 
 /// The manifest of podgate for any cluster.
-const MANIFEST: &str = include_str!("agent.yaml");
+const MANIFEST: &str = include_str!("../../../deploy/manifests/podgate.yaml");
 
 /// What of it says who may do what. The agents' processes are the lab's own.
 const KINDS: [&str; 4] =

@@ -39,6 +39,8 @@ pub struct Options {
     pub podgate: PathBuf,
     /// Whether each node runs `podgate agent`.
     pub agent: bool,
+    /// More arguments for the agents.
+    pub agent_arguments: Vec<String>,
     /// How many pod addresses each node has.
     pub room: Room,
 }
@@ -127,6 +129,7 @@ impl Cluster {
             control_plane,
             podgate: options.podgate.clone(),
             agent: options.agent,
+            agent_arguments: options.agent_arguments.clone(),
             room: options.room,
         };
         let cluster = Cluster { site, spec, down_on_drop: true };

@@ -181,6 +181,7 @@ impl Part {
                     .arg(agent_dir(site, node))
                     .arg("--state-dir")
                     .arg(agent_dir(site, node).join("state"))
+                    .args(&spec.agent_arguments)
             }
         };
         Ok(command)
@@ -302,7 +303,14 @@ mod tests {
     #[test]
     fn a_part_is_read_as_it_is_written() {
         let room = crate::site::Room::Usual;
-        let spec = Spec { nodes: 2, control_plane: "/c".into(), podgate: "/p".into(), agent: true, room };
+        let spec = Spec {
+            nodes: 2,
+            control_plane: "/c".into(),
+            podgate: "/p".into(),
+            agent: true,
+            agent_arguments: Vec::new(),
+            room,
+        };
         for part in Part::all(&spec) {
             assert_eq!(part.to_string().parse::<Part>().unwrap(), part);
         }

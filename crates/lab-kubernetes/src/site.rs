@@ -32,6 +32,8 @@ pub struct Spec {
     pub podgate: PathBuf,
     /// Whether each node runs `podgate agent`.
     pub agent: bool,
+    /// More arguments for the agents.
+    pub agent_arguments: Vec<String>,
     /// How many pod addresses each node has.
     pub room: Room,
 }

@@ -51,6 +51,9 @@ pub struct UpArguments {
     /// Without `podgate agent` on the nodes: policies are not enforced.
     #[arg(long)]
     no_agent: bool,
+    /// One more argument for the agents, such as --agent-arg=--backend=nft.
+    #[arg(long = "agent-arg", value_name = "ARG", allow_hyphen_values = true, conflicts_with = "no_agent")]
+    agent_arguments: Vec<String>,
     /// The binary with the control plane's parts; by default the newest that scripts/control-plane has built.
     #[arg(long, value_name = "FILE")]
     control_plane: Option<PathBuf>,
@@ -149,6 +152,7 @@ fn up(arguments: &UpArguments) -> Outcome {
         control_plane,
         podgate,
         agent: !arguments.no_agent,
+        agent_arguments: arguments.agent_arguments.clone(),
         room: Room::Usual,
     };
     let mut cluster = Cluster::start(&options)?;

@@ -1,0 +1,55 @@
+//! The long-running processes of the tests' Kubernetes clusters, and the CNI plugin: what the `podgate` binary
+//! does when a cluster starts it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use podgate_agent::{Options, PodConditions};
+use podgate_datapath::{Backend, Capacity, UnknownPods};
+use podgate_lab::responder;
+use podgate_lab_kubernetes::{Site, kubelet};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    let name = PathBuf::from(words.next().unwrap_or_default());
+    if name.file_name().is_some_and(|name| name == podgate_cni::PLUGIN) {
+        let variable = |name: &str| std::env::var(name).ok();
+        return podgate_cni::run(variable, std::io::stdin(), std::io::stdout(), std::io::stderr());
+    }
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["lab", "responder", "--places", file] => responder::run_places(file.as_ref()).unwrap(),
+        ["lab", "kubelet", "--cluster", cluster, "--node", node] => {
+            kubelet::run(&Site::new(cluster).unwrap(), node.parse().unwrap()).unwrap();
+        }
+        ["agent", ref options @ ..] => {
+            tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+            podgate_agent::run(agent(options)).unwrap();
+        }
+        _ => panic!("a cluster starts no such process: {words:?}"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn agent(words: &[&str]) -> Options {
+    let value = |name: &str| {
+        let mut pairs = words.chunks_exact(2);
+        let (_, value) = pairs.find(|pair| pair[0] == name).map(|pair| (pair[0], pair[1])).unwrap();
+        value
+    };
+    Options {
+        node: value("--node-name").to_owned(),
+        kube: podgate_kube::Options { kubeconfig: Some(value("--kubeconfig").into()), context: None },
+        pin_dir: value("--pin-dir").into(),
+        run_dir: value("--run-dir").into(),
+        state_dir: value("--state-dir").into(),
+        backend: Backend::Auto,
+        pod_cidrs: Vec::new(),
+        unknown_pods: UnknownPods::Closed,
+        icmp_echo: false,
+        capacity: Capacity::default(),
+        metrics: None,
+        pod_conditions: PodConditions::Gated,
+    }
+}
