@@ -32,7 +32,7 @@ fn without_privileges_the_probe_says_what_to_do() {
     std::fs::remove_file(&copy).expect("remove");
     let output = output.expect("setpriv");
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("REFUSED make a network namespace"), "{text}");
+    assert!(text.contains("REFUSED load a netfilter program"), "{text}");
 }
 
 #[test]
