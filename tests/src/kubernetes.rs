@@ -23,6 +23,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Without root, or when a part doesn't start.
 #[track_caller]
 pub fn start(exe: &str, test: &str, room: Room) -> Cluster {
+    start_with(exe, test, room, &[])
+}
+
+/// As [`start`], with more arguments for the agents.
+///
+/// # Panics
+/// As [`start`].
+#[track_caller]
+pub fn start_with(exe: &str, test: &str, room: Room, agent_arguments: &[&str]) -> Cluster {
     require_root().unwrap_or_else(|_| panic!("clusters need root: run the tests with sudo"));
     let options = Options {
         name: format!("t{}-{test}", std::process::id()),
@@ -30,7 +39,7 @@ pub fn start(exe: &str, test: &str, room: Room) -> Cluster {
         control_plane: control_plane(),
         podgate: exe.into(),
         agent: true,
-        agent_arguments: Vec::new(),
+        agent_arguments: agent_arguments.iter().map(|one| (*one).to_owned()).collect(),
         room,
     };
     Cluster::start(&options).unwrap_or_else(|error| panic!("{test}: {error}"))

@@ -23,7 +23,7 @@ pub enum Edit {
         /// The object, or the fields of it that matter.
         object: Value,
     },
-    /// Deletes the object at this path.
+    /// Deletes the object at this path; fine when there is none.
     Delete {
         /// The object's path on the API server.
         path: String,
@@ -66,7 +66,12 @@ pub(crate) fn make(kubeconfig: &Path, edits: &[Edit], every: Duration) -> Result
             let refused =
                 |error: &dyn std::fmt::Display| Error::message(format!("edit {}: {error}", edit.path()));
             let request = edit.request().map_err(|error| refused(&error))?;
-            client.request_text(request).await.map_err(|error| refused(&said(&error)))?;
+            match client.request_text(request).await {
+                Err(kube::Error::Api(status))
+                    if status.code == 404 && matches!(edit, Edit::Delete { .. }) => {}
+                Err(error) => return Err(refused(&said(&error))),
+                Ok(_) => {}
+            }
         }
         Ok(late)
     })

@@ -33,18 +33,15 @@ fn main() -> ExitCode {
 }
 
 fn agent(words: &[&str]) -> Options {
-    let value = |name: &str| {
-        let mut pairs = words.chunks_exact(2);
-        let (_, value) = pairs.find(|pair| pair[0] == name).map(|pair| (pair[0], pair[1])).unwrap();
-        value
-    };
+    let given = |name: &str| words.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
+    let value = |name: &str| given(name).unwrap();
     Options {
         node: value("--node-name").to_owned(),
         kube: podgate_kube::Options { kubeconfig: Some(value("--kubeconfig").into()), context: None },
         pin_dir: value("--pin-dir").into(),
         run_dir: value("--run-dir").into(),
         state_dir: value("--state-dir").into(),
-        backend: Backend::Auto,
+        backend: given("--backend").map_or(Backend::Auto, |word| word.parse().unwrap()),
         pod_cidrs: Vec::new(),
         unknown_pods: UnknownPods::Closed,
         icmp_echo: false,
