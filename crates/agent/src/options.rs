@@ -38,8 +38,7 @@ pub struct Options {
     pub node: String,
     /// The API server.
     pub kube: podgate_kube::Options,
-    /// A directory on a BPF file system, used by nobody else. A BPF file system is mounted on its parent when
-    /// there is none.
+    /// A directory on a BPF file system, used by nobody else.
     pub pin_dir: PathBuf,
     /// For sockets and what need not outlive a reboot.
     pub run_dir: PathBuf,
