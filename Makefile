@@ -8,13 +8,13 @@ HOST := $(shell PATH=$(PATH) rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 
 
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
-PURE := podgate-api podgate-policy podgate-flow podgate-bench podgate-kube podgate-analysis podgate-lint podgate-lab-kubernetes
+PURE := podgate-api podgate-policy podgate-flow podgate-bench podgate-kube podgate-analysis podgate-lint podgate-cni podgate-agent podgate-lab-kubernetes
 
 # Where `make install` puts things; DESTDIR is for packagers.
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: setup build install book demo kubernetes test lint test-pure test-kernel bench clean
+.PHONY: setup build install book demo kubernetes test lint test-pure test-kernel test-deploy bench clean
 
 setup:
 	@scripts/setup
@@ -48,7 +48,7 @@ kubernetes: build
 	control_plane=$$(scripts/control-plane) && \
 	$(SUDO) $(TARGET)/release/podgate lab kubernetes up --control-plane "$$control_plane" $(KUBERNETES)
 
-test: setup lint test-pure test-kernel
+test: setup lint test-pure test-kernel test-deploy
 
 lint:
 	cargo fmt --all --check
@@ -65,6 +65,10 @@ test-kernel:
 	@[ -z "$(SUDO)" ] || echo "The next tests make network namespaces and load BPF programs: they run as root, with sudo."
 	export PODGATE_CONTROL_PLANE=$$(scripts/control-plane) && \
 	$(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)") cargo test --locked $(KERNEL:%=-p %) -- --test-threads=2
+
+# The chart, the manifests, the alerts and the dashboard, with tools that are built once: some minutes.
+test-deploy:
+	scripts/test-deploy
 
 bench: setup
 	scripts/bench
