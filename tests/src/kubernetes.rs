@@ -32,14 +32,31 @@ pub fn start(exe: &str, test: &str, room: Room) -> Cluster {
 /// As [`start`].
 #[track_caller]
 pub fn start_with(exe: &str, test: &str, room: Room, agent_arguments: &[&str]) -> Cluster {
+    bring_up(exe, test, room, Some(agent_arguments))
+}
+
+/// As [`start`], without agents.
+///
+/// # Panics
+/// As [`start`].
+#[track_caller]
+pub fn start_bare(exe: &str, test: &str) -> Cluster {
+    bring_up(exe, test, Room::Usual, None)
+}
+
+#[track_caller]
+fn bring_up(exe: &str, test: &str, room: Room, agent_arguments: Option<&[&str]>) -> Cluster {
     require_root().unwrap_or_else(|_| panic!("clusters need root: run the tests with sudo"));
     let options = Options {
         name: format!("t{}-{test}", std::process::id()),
         nodes: 2,
         control_plane: control_plane(),
         podgate: exe.into(),
-        agent: true,
-        agent_arguments: agent_arguments.iter().map(|one| (*one).to_owned()).collect(),
+        agent: agent_arguments.is_some(),
+        agent_arguments: agent_arguments
+            .iter()
+            .flat_map(|all| all.iter().map(|one| (*one).to_owned()))
+            .collect(),
         room,
     };
     Cluster::start(&options).unwrap_or_else(|error| panic!("{test}: {error}"))

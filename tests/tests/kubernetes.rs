@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use podgate_lab_kubernetes::{Cluster, Room};
+use podgate_lab_kubernetes::{Cluster, Part, Room};
 use podgate_tests::kubernetes::{keep_asking, logs, says, start, wait_until};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_cluster-process");
@@ -106,6 +106,49 @@ fn what_kubectl_applies_is_scheduled_wired_and_enforced() {
     }
     // What nobody isolates answers everybody.
     check(&cluster, &stranger.netns, friend.ips[0], "shop/friend");
+}
+
+#[test]
+fn a_pod_starts_when_its_node_s_agent_has_its_policies_in_force() {
+    let cluster = start(PROCESS, "closed", Room::Usual);
+    let gated = "      readinessGates: [{conditionType: podgate.dev/in-force}]\n      nodeName: node-2\n";
+    cluster
+        .apply(
+            &[
+                namespace("shop", ""),
+                pod("shop", "friend", 1),
+                pod("shop", "stranger", 1),
+                ingress("web", FRIEND),
+                workload("Deployment", "web", 2, gated),
+            ]
+            .concat(),
+        )
+        .unwrap();
+    for name in ["pod/friend", "pod/stranger", "deployment/web"] {
+        cluster.wait_ready("shop", name).unwrap();
+    }
+    let (friend, stranger) =
+        (cluster.pod("shop", "friend").unwrap().netns, cluster.pod("shop", "stranger").unwrap().netns);
+    let before = addresses(&cluster, "web");
+    cluster.kill(Part::Agent(2)).unwrap();
+    cluster.kubectl(&["-n", "shop", "scale", "deployment/web", "--replicas=3"]).unwrap();
+    let events =
+        ["-n", "shop", "get", "events", "--field-selector=reason=FailedCreatePodSandBox", "-o", "name"];
+    wait_until("a pod is refused a network", || !cluster.kubectl(&events).unwrap().is_empty());
+    assert_eq!(addresses(&cluster, "web"), before, "no pod starts unguarded");
+    // Those that run are guarded still.
+    for to in &before {
+        assert_eq!(says(&stranger, *to, 8080), "silent");
+        assert!(says(&friend, *to, 8080).starts_with("shop/web-"), "{to}\n{}", logs(&cluster));
+    }
+    cluster.start_part(Part::Agent(2)).unwrap();
+    cluster.wait_ready("shop", "deployment/web").unwrap();
+    let after = addresses(&cluster, "web");
+    assert_eq!(after.len(), 6, "{after:?}");
+    for to in &after {
+        check(&cluster, &friend, *to, "shop/web-");
+        assert_eq!(says(&stranger, *to, 8080), "silent", "{to}\n{}", logs(&cluster));
+    }
 }
 
 #[test]

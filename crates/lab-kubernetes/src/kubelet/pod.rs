@@ -73,7 +73,7 @@ impl Life {
         loop {
             let pod = self.wanted()?;
             let known = self.kubelet.sandboxes.find(&self.uid);
-            let made = match known.filter(|known| known.host_network || !known.ips.is_empty()) {
+            let made = match known.filter(|known| !known.ips.is_empty()) {
                 Some(sandbox) => Ok(sandbox),
                 None => {
                     let pod = pod.clone();

@@ -46,7 +46,7 @@ pub struct Sandbox {
     pub netns: String,
     /// `spec.hostNetwork`.
     pub host_network: bool,
-    /// Addresses, as the plugins gave them.
+    /// Addresses, as the plugins gave them; none before they have.
     pub ips: Vec<IpAddr>,
     /// The last plugin's result.
     pub result: Value,
@@ -173,7 +173,7 @@ impl Sandboxes {
             name: pod.metadata.name.clone().unwrap_or_default(),
             netns: if host_network { self.node_netns.clone() } else { format!("{}{number}", self.prefix) },
             host_network,
-            ips: self.node_ips.clone(),
+            ips: if host_network { self.node_ips.clone() } else { Vec::new() },
             result: Value::Null,
             started: jiff::Timestamp::now().as_second(),
         };
