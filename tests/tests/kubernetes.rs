@@ -21,7 +21,7 @@ fn workload(kind: &str, name: &str, replicas: usize, more: &str) -> String {
 }
 
 /// Pods of one workload go to different nodes.
-const SPREAD: &str = "      topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {}}]\n";
+const SPREAD: &str = "      topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}]\n";
 
 fn pod(namespace: &str, name: &str, node: usize) -> String {
     format!(
