@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_policy::{
-    ClassId, Cluster, Decider, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, ProgramId, Programs,
-    Reason, Row, Side, Verdict,
+    ClassId, Cluster, Decider, DeciderId, Delta, Family, Identity, Kind, Outcome, PortKey, ProgramId,
+    Programs, Reason, Row, Side, Verdict,
 };
 
 use crate::naive::Question;
@@ -248,7 +248,8 @@ impl Mirror {
                 if mine != theirs {
                     return Err(format!("{id:?} {class:?}: told {mine:?}, now {theirs:?}"));
                 }
-                let (mine, theirs) = (copied.itself(*class, kind.family), program.itself(*class, kind.family));
+                let (mine, theirs) =
+                    (copied.itself(*class, kind.family), program.itself(*class, kind.family));
                 if kind.pod && mine != theirs {
                     return Err(format!("{id:?} {class:?} itself: told {mine:?}, now {theirs:?}"));
                 }

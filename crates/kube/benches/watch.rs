@@ -17,8 +17,11 @@ use podgate_kube::{Client, News, Options, Watched, watch};
 fn main() {
     // Cargo adds an argument of its own.
     let pods = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(200_000);
-    let lines: Vec<String> =
-        (0..pods).map(|index| format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", pod(&ServedPod::new(index, 20_000, 2_000)))).collect();
+    let lines: Vec<String> = (0..pods)
+        .map(|index| {
+            format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", pod(&ServedPod::new(index, 20_000, 2_000)))
+        })
+        .collect();
     let bytes: usize = lines.iter().map(String::len).sum();
     let megabytes = bytes as f64 / 1e6;
     println!("{pods} pods, {megabytes:.0} MB, {} bytes each", bytes / pods.max(1));
