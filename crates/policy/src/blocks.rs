@@ -262,9 +262,9 @@ impl Blocks {
         // What is inside comes later in the order.
         for at in (0..outer.len()).rev() {
             if let Some(outer) = outer[at] {
-                for pod in 0..2 {
-                    inside[outer as usize][pod] += inside[at][pod];
-                }
+                let [others, pods] = inside[at];
+                inside[outer as usize][0] += others;
+                inside[outer as usize][1] += pods;
             }
         }
         let of = |family| self.prefixes.get(&root(family)).map_or([0; 2], |root| inside[root.at as usize]);
