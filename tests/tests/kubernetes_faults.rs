@@ -86,7 +86,7 @@ fn kill_agents(test: &str, backend: &str) {
     let (cluster, traffic) = cluster(test, &["--backend", backend]);
     // Any sequence without rhythm will do, the same in each run.
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
-    for round in 0..10 {
+    for round in 0..number("PODGATE_TEST_KILLS", 10) {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(random >> 54));
         let part = Part::Agent(1 + round % 2);
@@ -99,13 +99,7 @@ fn kill_agents(test: &str, backend: &str) {
     // They do work again: what is applied now is enforced.
     let stranger = cluster.pod("shop", "stranger").unwrap().netns;
     let friend = cluster.pod("shop", "friend").unwrap();
-    let closed = json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": { "name": "friend", "namespace": "shop" },
-        "spec": { "podSelector": { "matchLabels": { "app": "friend" } }, "policyTypes": ["Ingress"] },
-    });
-    let path = format!("{POLICIES}/friend");
-    cluster.edit(&[Edit::Apply { path, object: closed }], Duration::ZERO).unwrap();
+    close_friend(&cluster);
     for ip in &friend.ips {
         wait_until(&format!("{ip} is closed"), || says(&stranger, *ip, 8080) == "silent");
     }
@@ -122,16 +116,63 @@ fn a_restart_of_the_api_server_changes_no_packet() {
     // The agents hear again, also of what the store alone knew.
     let (stranger, friend) =
         (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
-    cluster
-        .apply(
-            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: friend, namespace: shop}\n\
-             spec: {podSelector: {matchLabels: {app: friend}}, policyTypes: [Ingress]}\n",
-        )
-        .unwrap();
+    close_friend(&cluster);
     for ip in &friend.ips {
         wait_until(&format!("{ip} is closed"), || says(&stranger, *ip, 8080) == "silent");
     }
     check(&cluster, traffic);
+}
+
+#[test]
+fn agents_started_while_the_api_server_is_away_keep_what_is_in_force() {
+    let (cluster, traffic) = cluster("away", &[]);
+    cluster.kill(Part::ApiServer).unwrap();
+    for node in [1, 2] {
+        cluster.restart(Part::Agent(node)).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    cluster.start_part(Part::ApiServer).unwrap();
+    wait_until("the API server is back", || cluster.kubectl(&["get", "--raw", "/readyz"]).is_ok());
+    for node in [1, 2] {
+        // One that has given up is started again, as by a DaemonSet.
+        if cluster.process(Part::Agent(node)).is_none() {
+            cluster.start_part(Part::Agent(node)).unwrap();
+        }
+    }
+    let (stranger, friend) =
+        (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
+    close_friend(&cluster);
+    for ip in &friend.ips {
+        wait_until(&format!("{ip} is closed"), || says(&stranger, *ip, 8080) == "silent");
+    }
+    check(&cluster, traffic);
+}
+
+#[test]
+fn an_edit_made_while_an_agent_is_dead_is_enforced_once_it_is_back() {
+    let (cluster, traffic) = cluster("dead", &[]);
+    let (stranger, friend) =
+        (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
+    let ip = friend.ips[0];
+    assert!(says(&stranger, ip, 8080).starts_with("shop/friend"), "nobody isolates the friend yet");
+    cluster.kill(Part::Agent(1)).unwrap();
+    close_friend(&cluster);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(says(&stranger, ip, 8080).starts_with("shop/friend"), "the last state stays");
+    cluster.start_part(Part::Agent(1)).unwrap();
+    wait_until(&format!("{ip} is closed"), || says(&stranger, ip, 8080) == "silent");
+    check(&cluster, traffic);
+}
+
+/// From now on nobody reaches the friend.
+fn close_friend(cluster: &Cluster) {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": "friend", "namespace": "shop" },
+        "spec": { "podSelector": { "matchLabels": { "app": "friend" } }, "policyTypes": ["Ingress"] },
+    });
+    let path = format!("{POLICIES}/friend");
+    cluster.edit(&[Edit::Apply { path, object }], Duration::ZERO).unwrap();
 }
 
 const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies";
@@ -173,13 +214,7 @@ fn a_storm_of_policy_edits_makes_no_wrong_packet() {
     // And one that tells when all of them have been heard of.
     let (stranger, friend) =
         (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
-    let last = json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": { "name": "friend", "namespace": "shop" },
-        "spec": { "podSelector": { "matchLabels": { "app": "friend" } }, "policyTypes": ["Ingress"] },
-    });
-    let path = format!("{POLICIES}/friend");
-    cluster.edit(&[Edit::Apply { path, object: last }], Duration::ZERO).unwrap();
+    close_friend(&cluster);
     let heard = Instant::now();
     wait_until("the last edit is enforced", || says(&stranger, friend.ips[0], 8080) == "silent");
     // Silence takes 0.4 s to be sure of.
@@ -187,9 +222,9 @@ fn a_storm_of_policy_edits_makes_no_wrong_packet() {
     check(&cluster, traffic);
 }
 
-/// How many pods come and go; `PODGATE_TEST_PODS=80` for those in a hurry.
-fn pods() -> usize {
-    std::env::var("PODGATE_TEST_PODS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000)
+/// A number that somebody in a hurry, or with time to spare, may change.
+fn number(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[test]
@@ -214,7 +249,7 @@ fn pods_that_come_and_go_in_crowds_change_nothing_for_the_others() {
     let (friend, stranger) =
         (cluster.pod("shop", "friend").unwrap().netns, cluster.pod("shop", "stranger").unwrap().netns);
     let mut come = 0;
-    while come < pods() {
+    while come < number("PODGATE_TEST_PODS", 1000) {
         scale(CROWD);
         come += CROWD;
         let (_, one) = crowd().nth(come % CROWD).unwrap();

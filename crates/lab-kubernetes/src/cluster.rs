@@ -112,13 +112,10 @@ impl Cluster {
         if options.nodes == 0 || options.nodes > MAX_NODES {
             return Err(Error::message(format!("a cluster has 1 to {MAX_NODES} nodes")));
         }
-        let control_plane = options
-            .control_plane
-            .canonicalize()
-            .map_err(|error| {
-                let file = options.control_plane.display();
-                Error::message(format!("control plane {file}: {error}; scripts/control-plane builds one"))
-            })?;
+        let control_plane = options.control_plane.canonicalize().map_err(|error| {
+            let file = options.control_plane.display();
+            Error::message(format!("control plane {file}: {error}; scripts/control-plane builds one"))
+        })?;
         let made = fs::create_dir_all(RUN_DIR).and_then(|()| fs::create_dir(site.dir()));
         made.map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => Error::message(format!(
