@@ -47,6 +47,7 @@ fn agent(words: &[&str]) -> Options {
         icmp_echo: false,
         capacity: Capacity::default(),
         metrics: None,
+        api: None,
         pod_conditions: PodConditions::Gated,
     }
 }
