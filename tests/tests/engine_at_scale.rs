@@ -2,7 +2,7 @@
 //! batches, still give the naive evaluator's answers, and deltas still tell all of it.
 
 use podgate_api::Object;
-use podgate_bench::{Rng, Shape, antrea_like_of, changes, monitored_of, select_all_of};
+use podgate_bench::{Holes, Rng, Shape, antrea_like_of, blocked_of, changes, monitored_of, select_all_of};
 use podgate_policy::{Cluster, Settings};
 use podgate_tests::compare::{Interesting, agree, engine};
 use podgate_tests::mirror::Mirror;
@@ -55,6 +55,12 @@ fn many_small_namespaces() {
 }
 
 #[test]
+fn many_policies_with_blocks_that_hold_nearly_all_pods() {
+    check("the same block", blocked_of(1_001, Holes::Same), 150);
+    check("blocks with holes of their own", blocked_of(1_001, Holes::Own), 150);
+}
+
+#[test]
 fn many_policies_for_the_same_pods() {
     // The naive evaluator reads every policy and every pod for each rule: it gets few questions.
     check("all select all", select_all_of(2_100, 1), 4);
@@ -68,11 +74,16 @@ fn large_namespaces_with_everything() {
 
 #[test]
 fn single_changes_to_many_namespaces() {
-    let objects = monitored_of(1_001);
+    changed("monitored", monitored_of(1_001));
+    changed("the same block", blocked_of(1_001, Holes::Same));
+    changed("blocks with holes of their own", blocked_of(1_001, Holes::Own));
+}
+
+fn changed(name: &str, objects: Vec<Object>) {
     let mut rng = Rng::new(2);
     let (mut world, mut mirror) = (World::of(&objects), Mirror::default());
     let mut cluster = engine(&objects, false);
-    mirror.apply(&cluster.whole(), &cluster).unwrap_or_else(|why| panic!("the whole state: {why}"));
+    mirror.apply(&cluster.whole(), &cluster).unwrap_or_else(|why| panic!("{name}, the whole state: {why}"));
     let (prepare, changes) = changes();
     let steps = changes.into_iter().flat_map(|change| [change.there, change.back]);
     for step in std::iter::once(prepare).chain(steps) {
@@ -81,7 +92,7 @@ fn single_changes_to_many_namespaces() {
             podgate_bench::Step::Delete(key) => world.delete(key),
         }
         let delta = step.clone().run(&mut cluster);
-        mirror.apply(&delta, &cluster).unwrap_or_else(|why| panic!("{step:?}: {why}"));
+        mirror.apply(&delta, &cluster).unwrap_or_else(|why| panic!("{name}, {step:?}: {why}"));
         // The changes are about the pods of ns-0 and ns-7.
         let near: Vec<Object> = world
             .objects()
@@ -91,7 +102,7 @@ fn single_changes_to_many_namespaces() {
         for question in Interesting::of(&near).some(&mut rng, 200) {
             agree(&world, &cluster, &question)
                 .and_then(|()| mirror.agrees(&cluster, &question))
-                .unwrap_or_else(|why| panic!("{step:?}: {why}"));
+                .unwrap_or_else(|why| panic!("{name}, {step:?}: {why}"));
         }
     }
 }
