@@ -4,7 +4,7 @@ mod answers;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,10 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// How long news are gathered before they are published, when more keep coming.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// Messages that may wait for the loop. Who sends more waits: lists of a large cluster come faster than they are
+/// taken in, and would fill the memory with objects.
+const BACKLOG: usize = 32;
+
 /// What reaches the loop.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -57,7 +61,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         .build()
         .map_err(Error::Start)?;
     let client = runtime.block_on(Client::connect(&options.kube))?;
-    let (messages, inbox) = channel();
+    let (messages, inbox) = sync_channel(BACKLOG);
     let mut agent = Agent::open(&options, client.context(), &runtime, &client)?;
     runtime.spawn(stop_on_signals(messages.clone()));
     let _guard = runtime.enter();
@@ -94,7 +98,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-async fn stop_on_signals(messages: Sender<Message>) {
+async fn stop_on_signals(messages: SyncSender<Message>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

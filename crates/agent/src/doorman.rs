@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use podgate_cni::{Claim, Refusal, Reply, Request};
@@ -48,7 +48,7 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Hands each plugin's request to the loop, and the loop's answer to the plugin.
-pub(crate) async fn serve(listener: UnixListener, loop_: Sender<Message>) {
+pub(crate) async fn serve(listener: UnixListener, loop_: SyncSender<Message>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -67,7 +67,7 @@ pub(crate) async fn serve(listener: UnixListener, loop_: Sender<Message>) {
     }
 }
 
-async fn answer(stream: UnixStream, loop_: Sender<Message>) -> io::Result<()> {
+async fn answer(stream: UnixStream, loop_: SyncSender<Message>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;

@@ -6,7 +6,7 @@
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub(crate) struct Health {
 
 #[derive(Clone)]
 pub(crate) struct Served {
-    pub(crate) loop_: Sender<Message>,
+    pub(crate) loop_: SyncSender<Message>,
     pub(crate) health: Arc<Mutex<Health>>,
     pub(crate) registry: Arc<Registry>,
 }

@@ -34,6 +34,9 @@ impl Histogram {
 
     /// Between which bounds the quantile lies.
     pub(crate) fn quantile(&self, quantile: f64) -> String {
+        if self.count() == 0 {
+            return "nothing was observed".to_owned();
+        }
         let wanted = (self.count() as f64 * quantile).ceil() as u64;
         let at = self.0.partition_point(|(_, count)| *count < wanted.max(1));
         let text = |seconds: f64| format!("{:.2?}", Duration::from_secs_f64(seconds));

@@ -14,7 +14,13 @@ type Watchers = Arc<Mutex<BTreeMap<String, Vec<Sender<String>>>>>;
 pub(crate) struct Replay {
     address: SocketAddr,
     watchers: Watchers,
+    /// The resource version of the last event.
+    version: std::cell::Cell<u64>,
 }
+
+const VERSION: &str = "\"resourceVersion\":\"";
+/// The resource version of the lists.
+const LISTED: u64 = 10_000_000;
 
 impl Replay {
     pub(crate) fn start(lists: Vec<(&'static str, Vec<String>)>) -> Result<Replay> {
@@ -30,7 +36,7 @@ impl Replay {
                 std::thread::spawn(move || answer_all(stream, &lists, &watchers).ok());
             }
         });
-        Ok(Replay { address, watchers })
+        Ok(Replay { address, watchers, version: LISTED.into() })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -41,7 +47,11 @@ impl Replay {
     pub(crate) fn send(&self, resource: &str, kind: &str, object: &str) -> Result<()> {
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         let watchers = watchers.get(resource).with_context(|| format!("nobody watches {resource}"))?;
-        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+        self.version.update(|version| version + 1);
+        let (before, after) = object.split_once(VERSION).context("an object with a resource version")?;
+        let (_, after) = after.split_once('"').context("the end of a resource version")?;
+        let version = self.version.get();
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{before}{VERSION}{version}\"{after}}}\n");
         watchers.iter().for_each(|watcher| drop(watcher.send(line.clone())));
         Ok(())
     }
@@ -101,7 +111,9 @@ fn stream_watch(
     if is_list {
         chunk(
             writer,
-            "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"9999999\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n",
+            &format!(
+                "{{\"type\":\"BOOKMARK\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{LISTED}\",\"annotations\":{{\"k8s.io/initial-events-end\":\"true\"}}}}}}}}\n"
+            ),
         )?;
     }
     writer.flush()?;
