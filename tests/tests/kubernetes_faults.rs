@@ -90,7 +90,8 @@ fn kill_agents(test: &str, backend: &str) {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(random >> 54));
         let part = Part::Agent(1 + round % 2);
-        cluster.kill(part).unwrap();
+        // One that could not start has not been there to be killed.
+        cluster.kill(part).unwrap_or_else(|error| panic!("{error}\n{}", logs(&cluster)));
         // In the middle of a change, for some.
         let edit = policy_edit(round % 3, round / 3 % 2 == 0);
         cluster.edit(&[edit], Duration::ZERO).unwrap();

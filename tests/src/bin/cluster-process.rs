@@ -25,7 +25,10 @@ fn main() -> ExitCode {
         }
         ["agent", ref options @ ..] => {
             tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-            podgate_agent::run(agent(options)).unwrap();
+            if let Err(error) = podgate_agent::run(agent(options)) {
+                tracing::error!("{error}");
+                return ExitCode::FAILURE;
+            }
         }
         _ => panic!("a cluster starts no such process: {words:?}"),
     }
