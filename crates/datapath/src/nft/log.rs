@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use podgate_policy::Direction;
 
@@ -19,6 +20,9 @@ const FORWARD: u8 = 2;
 
 /// Enough for all headers that matter.
 const COPIED: u32 = 256;
+
+/// How long a predecessor that is ending may hold the group.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// What a packet's connection was to conntrack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +102,23 @@ impl Log {
         const BIND: u8 = 1;
         const COPY_PACKET: u8 = 2;
         const NUMBERED: u16 = 1;
-        config(&|a| a.bytes(1, &[BIND])).map_err(|error| match error.kind() {
-            // The kernel says so of a group that is another's, too.
-            ErrorKind::ResourceBusy | ErrorKind::PermissionDenied => Error::LogGroup { group },
-            _ => Error::io(format!("bind log group {group}"), error),
-        })?;
+        let deadline = Instant::now() + HANDOVER;
+        loop {
+            match config(&|a| a.bytes(1, &[BIND])) {
+                Ok(_) => break,
+                // The kernel says so of a group that is another's, too. One that was killed just now has it
+                // until the last of its threads has ended.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::PermissionDenied) =>
+                {
+                    if Instant::now() > deadline {
+                        return Err(Error::LogGroup { group });
+                    }
+                    std::thread::sleep(HANDOVER / 100);
+                }
+                Err(error) => return Err(Error::io(format!("bind log group {group}"), error)),
+            }
+        }
         let set = |a: &mut Attrs| {
             let [b0, b1, b2, b3] = COPIED.to_be_bytes();
             a.bytes(2, &[b0, b1, b2, b3, COPY_PACKET, 0]);
