@@ -250,8 +250,13 @@ pub fn kill_all(site: &Site) -> Result<()> {
 }
 
 fn end(processes: &[(Pid, u64)]) -> Result<()> {
-    let alive =
-        || processes.iter().filter(|(pid, start)| started(pid.as_raw_nonzero().get()) == Some(*start));
+    let is_there = |pid: Pid, start: u64| {
+        let pid = pid.as_raw_nonzero().get();
+        // What the last threads of a process hold, sockets among them, is held until they have ended too.
+        let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        started(pid) == Some(start) || (started(pid).is_none() && threads() > 1)
+    };
+    let alive = || processes.iter().filter(|(pid, start)| is_there(*pid, *start));
     for (pid, _) in alive() {
         match kill_process(*pid, Signal::KILL) {
             Ok(()) | Err(Errno::SRCH) => {}
