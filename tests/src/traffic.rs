@@ -73,6 +73,14 @@ impl Flow {
         self.log().clone()
     }
 
+    /// Everything but the last ones that may still be on their way.
+    pub fn settled(&self) -> Vec<Datagram> {
+        let mut record = self.record();
+        let on_its_way = |one: &Datagram| !one.arrived && one.sent.elapsed() < ON_ITS_WAY;
+        while record.pop_if(|last| on_its_way(last)).is_some() {}
+        record
+    }
+
     /// Whether, from this sequence number on, one datagram has had this fate for sure.
     pub fn shows(&self, from: usize, arrives: bool) -> bool {
         let now = Instant::now();

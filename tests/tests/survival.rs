@@ -83,7 +83,7 @@ fn check_unchanging(traffic: &mut Traffic) {
 
 /// The number of times that a flow went from arriving to not arriving or back.
 fn turns(traffic: &Traffic, name: &str) -> usize {
-    let record = traffic.flow(name).record();
+    let record = traffic.flow(name).settled();
     record.windows(2).filter(|pair| pair[0].arrived != pair[1].arrived).count()
 }
 
