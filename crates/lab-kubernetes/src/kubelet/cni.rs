@@ -254,8 +254,6 @@ pub fn addresses(result: &Value) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     /// A directory with plugins that are shell scripts; each notes what it was asked.
@@ -278,9 +276,13 @@ mod tests {
                  {body}\n",
                 log = log.display()
             );
-            let path = self.0.join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            let draft = self.0.join(format!("{name}.draft"));
+            fs::write(&draft, text).unwrap();
+            // Written by a process of its own: a file that is open for writing here is so in what other tests
+            // start at this moment, too, and can't be executed then.
+            let installed =
+                Command::new("install").args(["-m", "755"]).args([&draft, &self.0.join(name)]).status();
+            assert!(installed.unwrap().success());
         }
 
         fn chain(&self) -> Result<Chain> {
