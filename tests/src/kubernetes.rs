@@ -1,5 +1,6 @@
 //! A Kubernetes cluster of one test, and what its pods say to one another.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,31 +99,71 @@ pub struct Answer {
     pub who: String,
 }
 
-/// Asks TCP port 8080 of addresses over and over from one place, until told to stop; nobody waits for the
-/// silent. Returns who ever answered, each name and address once, and how often anybody was asked.
-pub fn keep_asking(from: &str, addresses: &Mutex<Vec<IpAddr>>, stop: &AtomicBool) -> (Vec<Answer>, usize) {
-    let mut answers: Vec<Answer> = Vec::new();
-    let mut asked = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let targets = addresses.lock().unwrap().clone();
-        let said: Vec<(IpAddr, String)> = std::thread::scope(|scope| {
-            let threads: Vec<_> = targets
-                .into_iter()
-                .map(|address| scope.spawn(move || (address, says(from, address, 8080))))
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        asked += said.len();
-        for (address, words) in said {
-            let Some(who) = words.split(' ').next().filter(|who| who.contains('/')) else { continue };
-            let answer = Answer { address, who: who.to_owned() };
-            if !answers.contains(&answer) {
-                answers.push(answer);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(5));
+/// Addresses that are asked over and over.
+#[derive(Debug, Default)]
+pub struct Asking {
+    /// Who is asked from now on.
+    pub addresses: Mutex<Vec<IpAddr>>,
+    asked: Mutex<BTreeMap<IpAddr, usize>>,
+    stop: AtomicBool,
+}
+
+impl Asking {
+    /// Asks these from the start.
+    pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Asking {
+        Asking { addresses: Mutex::new(addresses.into_iter().collect()), ..Asking::default() }
     }
-    (answers, asked)
+
+    /// Asks TCP port 8080 of the addresses from one place until told to stop, all at a time. Returns who ever
+    /// answered, each name and address once.
+    pub fn run(&self, from: &str) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::new();
+        while !self.is_stopped() {
+            let targets = self.addresses.lock().unwrap().clone();
+            let said: Vec<(IpAddr, String)> = std::thread::scope(|scope| {
+                let threads: Vec<_> = targets
+                    .into_iter()
+                    .map(|address| scope.spawn(move || (address, says(from, address, 8080))))
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            for (address, words) in said {
+                *self.asked.lock().unwrap().entry(address).or_default() += 1;
+                let Some(who) = words.split(' ').next().filter(|who| who.contains('/')) else { continue };
+                let answer = Answer { address, who: who.to_owned() };
+                if !answers.contains(&answer) {
+                    answers.push(answer);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        answers
+    }
+
+    /// How often each address was asked.
+    pub fn asked(&self) -> BTreeMap<IpAddr, usize> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Ends all runs, each after its round, when dropped: also when the test fails.
+    pub fn stopper(&self) -> Stopper<'_> {
+        Stopper(&self.stop)
+    }
+
+    /// Whether somebody stopped it.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// See [`Asking::stopper`].
+#[derive(Debug)]
+pub struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The end of the agents' logs, for a test that failed.

@@ -1,7 +1,7 @@
 //! Agents are killed, the API server restarts, policies and pods come in storms: under steady traffic no packet
 //! goes wrong, either way. Cases 29, 30 and 32. Needs root.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use podgate_lab_kubernetes::{Cluster, Edit, Part, Room};
 use podgate_tests::kubernetes::{logs, says, start_with, wait_until};
@@ -209,17 +209,12 @@ fn a_storm_of_policy_edits_makes_no_wrong_packet() {
     let (cluster, traffic) = cluster("storm", &[]);
     // A hundred a second for ten seconds; those that delete come after those that make.
     let edits: Vec<Edit> = (0..1000).map(|number| policy_edit(number, number / 20 % 4 != 3)).collect();
-    let begun = Instant::now();
     cluster.edit(&edits, Duration::from_millis(10)).unwrap();
-    let took = begun.elapsed();
     // And one that tells when all of them have been heard of.
     let (stranger, friend) =
         (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
     close_friend(&cluster);
-    let heard = Instant::now();
     wait_until("the last edit is enforced", || says(&stranger, friend.ips[0], 8080) == "silent");
-    // Silence takes 0.4 s to be sure of.
-    assert!(heard.elapsed() < Duration::from_secs(5), "{:?} behind after {took:?}", heard.elapsed());
     check(&cluster, traffic);
 }
 
