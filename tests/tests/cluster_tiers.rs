@@ -183,7 +183,7 @@ fn flow(
     };
     wait_until("the flow is reported", || found().is_some());
     let flow = found().unwrap();
-    assert!(matches!(flow.source.party, Party::Pod { .. }), "{flow:?}");
+    assert!(matches!(*flow.source.party, Party::Pod { .. }), "{flow:?}");
     let denies = |d: &Option<Decision>| d.as_ref().is_some_and(|d| d.verdict == Verdict::Denied);
     assert_eq!(
         flow.verdict == FlowVerdict::Denied,
@@ -197,7 +197,7 @@ fn flow(
 fn is_rule(decision: Option<Decision>, verdict: Verdict, tier: Tier, text: &str, line: &str) {
     let decision = decision.expect("this end has a say");
     assert_eq!((decision.verdict, decision.reason.to_string()), (verdict, text.to_owned()));
-    let Reason::Rule { policy, tier: of, list, written, .. } = &decision.reason else {
+    let Reason::Rule { policy, tier: of, list, written, .. } = &*decision.reason else {
         panic!("{decision:?}")
     };
     assert_eq!(*of, tier, "{decision:?}");
@@ -221,7 +221,7 @@ fn flows_name_the_rule_that_denied_or_allowed() {
     check(&lab, "shop/stranger", "tcp", &to("shop/open"), 8080, "shop/open");
     let denied = Verdict::Denied;
     let (egress, ingress) = flow(&lab, &watch, "ops/suspect", "shop/web", 8080);
-    assert_eq!(egress.map(|egress| egress.reason), Some(Reason::NotIsolated));
+    assert_eq!(egress.map(|egress| (*egress.reason).clone()), Some(Reason::NotIsolated));
     is_rule(ingress, denied, Tier::Admin, "ClusterNetworkPolicy guard ingress[0]", "no-suspects");
     let (_, ingress) = flow(&lab, &watch, "ops/scraper", "shop/web", 9090);
     is_rule(ingress, Verdict::Allowed, Tier::Admin, "ClusterNetworkPolicy guard ingress[1]", "metrics");

@@ -100,7 +100,7 @@ fn each_connection_is_reported_once_with_what_decided_at_both_ends() {
     let mut reported: BTreeMap<Connection, Vec<FlowRecord>> = BTreeMap::new();
     for flow in watch.flows() {
         let end = |end: &podgate_flow::Endpoint| SocketAddr::new(end.ip, end.port);
-        let protocol = if flow.protocol == "TCP" { 6 } else { 17 };
+        let protocol = flow.protocol.0;
         let key = Connection { from: end(&flow.source), to: end(&flow.destination), protocol };
         reported.entry(key).or_default().push(flow);
     }
@@ -207,7 +207,7 @@ fn question(connection: &Connection) -> Question {
 #[track_caller]
 fn same(naive: &Answer, said: Option<&Decision>, flow: &FlowRecord) {
     let said = said.unwrap_or_else(|| panic!("one end is missing: {flow:?}"));
-    let because = match (&naive.why, &said.reason) {
+    let because = match (&naive.why, &*said.reason) {
         (Why::NotIsolated, Reason::NotIsolated) => true,
         (Why::Rule { kind, namespace, name, index, .. }, Reason::Rule { policy, rule, written, .. }) => {
             let found = (policy.kind.as_str(), &policy.namespace, &policy.name, *rule as usize)

@@ -123,7 +123,7 @@ fn compare(world: &World, query: &Query, ruling: &Ruling, what: &str) {
 }
 
 fn same(naive: &Answer, engine: &Decision) -> bool {
-    let because = match (&naive.why, &engine.reason) {
+    let because = match (&naive.why, &*engine.reason) {
         (Why::NotAPod, Reason::NotAPod)
         | (Why::Itself, Reason::Itself)
         | (Why::OwnNode, Reason::OwnNode)

@@ -54,6 +54,7 @@ mod tests {
             pod: "web-0".into(),
             owner: Some(OwnerName { kind: "Deployment".into(), name: "web".into() }),
             node: None,
+            labels: Default::default(),
         };
         let node = Party::Node { node: "node-1".into() };
         let outside = Party::Outside { name: None };

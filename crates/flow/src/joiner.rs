@@ -10,8 +10,8 @@ use podgate_policy::Verdict;
 use rustc_hash::FxHashMap;
 
 use crate::observation::{ConnectionKey, Half};
-use crate::record::{Decision, FlowRecord, FlowVerdict, protocol_name};
-use crate::{Names, Observation, Timestamp};
+use crate::record::{Decision, FlowRecord, FlowVerdict};
+use crate::{FlowId, Names, Observation, PolicyVersion, Timestamp};
 
 /// How long a half waits for the other one. Every node's events are read every 10 ms, so the other half is
 /// normally there in 20; a half whose other end is lost is shown alone after this time, with an unknown verdict.
@@ -26,6 +26,10 @@ pub struct Joiner {
     denied: FxHashMap<ConnectionKey, Denied>,
     /// Deadlines in the order they were set; one whose connection was dealt with means nothing.
     deadlines: VecDeque<(Timestamp, ConnectionKey)>,
+    /// The policies in force, for records from now on.
+    version: PolicyVersion,
+    /// Of the next record.
+    number: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,11 @@ impl Joiner {
         Joiner::default()
     }
 
+    /// Says which policies are in force from now on.
+    pub fn set_policy_version(&mut self, version: PolicyVersion) {
+        self.version = version;
+    }
+
     /// Takes one node's report. A denial goes out at once, an allowed connection as soon as both
     /// directions are known.
     pub fn observe(&mut self, now: Timestamp, half: Observation, names: &Names, out: &mut Vec<FlowRecord>) {
@@ -64,9 +73,9 @@ impl Joiner {
         if is_denied {
             self.denied.insert(key, Denied { until, at_egress: denied_at_egress });
             self.deadlines.push_back((until, key));
-            out.push(record(joined, names));
+            out.push(self.record(joined, names));
         } else if is_whole(&joined, names) {
-            out.push(record(joined, names));
+            out.push(self.record(joined, names));
         } else {
             self.deadlines.push_back((until, key));
             self.waiting.insert(key, Waiting { until, half: joined });
@@ -96,7 +105,7 @@ impl Joiner {
             if self.waiting.get(&key).is_some_and(|waiting| waiting.until <= now)
                 && let Some(alone) = self.waiting.remove(&key)
             {
-                out.push(record(alone.half, names));
+                out.push(self.record(alone.half, names));
             }
         }
     }
@@ -105,6 +114,42 @@ impl Joiner {
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
+
+    fn record(&mut self, seen: Observation, names: &Names) -> FlowRecord {
+        let decision = |half: Half| Decision::new(half.verdict, names.reason(half.basis));
+        let id = FlowId(
+            u128::from(seen.time.0) << 64 | u128::from(node_hash(&seen.node)) << 32 | u128::from(self.number),
+        );
+        self.number = self.number.wrapping_add(1);
+        let verdict = match seen.verdict() {
+            Verdict::Denied => FlowVerdict::Denied,
+            Verdict::Allowed if is_whole(&seen, names) => FlowVerdict::Allowed,
+            Verdict::Allowed => FlowVerdict::Unknown,
+        };
+        let (source, destination) = (names.endpoint(seen.from), names.endpoint(seen.to));
+        FlowRecord {
+            id,
+            tcp_flags: seen.tcp_flags,
+            icmp: seen.icmp,
+            asked: seen.asked,
+            service: seen.asked.and_then(|asked| names.service(asked, seen.protocol).cloned()),
+            egress: seen.egress.map(decision),
+            ingress: seen.ingress.map(decision),
+            policy_version: self.version,
+            reply: seen.reply,
+            cut: seen.cut,
+            suppressed: seen.suppressed,
+            ..FlowRecord::new(seen.time, seen.node, verdict, seen.protocol, source, destination)
+        }
+    }
+}
+
+/// Keeps ids of records apart that two nodes made at the same time.
+fn node_hash(node: &str) -> u32 {
+    use std::hash::Hasher;
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(node.as_bytes());
+    hasher.finish() as u32
 }
 
 /// Whether nobody else has anything to say about the connection.
@@ -127,27 +172,6 @@ fn join(first: Observation, second: Observation) -> Observation {
     main.cut |= other.cut;
     main.suppressed += other.suppressed;
     main
-}
-
-fn record(seen: Observation, names: &Names) -> FlowRecord {
-    let decision = |half: Half| Decision { verdict: half.verdict, reason: names.reason(half.basis) };
-    FlowRecord {
-        time: seen.time,
-        node: seen.node.to_string(),
-        verdict: match seen.verdict() {
-            Verdict::Denied => FlowVerdict::Denied,
-            Verdict::Allowed if is_whole(&seen, names) => FlowVerdict::Allowed,
-            Verdict::Allowed => FlowVerdict::Unknown,
-        },
-        protocol: protocol_name(seen.protocol),
-        source: names.endpoint(seen.from),
-        destination: names.endpoint(seen.to),
-        service: seen.asked.and_then(|asked| names.service(asked, seen.protocol).cloned()),
-        egress: seen.egress.map(decision),
-        ingress: seen.ingress.map(decision),
-        cut: seen.cut,
-        suppressed: seen.suppressed,
-    }
 }
 
 #[cfg(test)]

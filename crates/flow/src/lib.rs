@@ -2,24 +2,33 @@
 //!
 //! ```text
 //! node A: Observation --\
-//!                        >-- Joiner (two halves of one connection) -- Names --> FlowRecord
+//!                        >-- Joiner (two halves of one connection) -- Names --> FlowRecord --> History
 //! node B: Observation --/
+//! node A: Count ------------- Edges (sums by minute) ------------------ Names --> EdgeMinute
 //! ```
 //!
 //! Absent on purpose: kernel code, sockets, clocks (time is an argument), and any verdict of our own.
 
+mod edges;
 mod filter;
+#[cfg(test)]
+mod fixture;
+mod history;
 mod joiner;
 mod names;
 mod observation;
 mod record;
 mod time;
+mod words;
 
+pub use edges::{Count, Edge, EdgeMinute, Edges, Place, Totals};
 pub use filter::Filter;
+pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};
 pub use names::{Names, RETIRED_FOR};
 pub use observation::{Basis, Half, Observation};
 pub use record::{
-    Decision, Endpoint, FlowRecord, FlowVerdict, OwnerName, Party, Reason, ServiceName, protocol_name,
+    Decision, Endpoint, FlowRecord, FlowVerdict, NearMiss, OwnerName, Party, Reason, ServiceName, Staged,
 };
 pub use time::Timestamp;
+pub use words::{FlowId, PolicyVersion, Protocol, TcpFlags};

@@ -1,13 +1,14 @@
 //! The address book: from addresses and decider ids to the names that people use.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use podgate_policy::{Decider, DeciderId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::record::{Endpoint, Party, Reason, ServiceName};
-use crate::{Basis, Timestamp};
+use crate::{Basis, Protocol, Timestamp};
 
 /// How long a decider that is gone can still be named. Events wait at most a few tens of milliseconds in
 /// the kernel's ring; this leaves room for a machine that stops for a while.
@@ -16,14 +17,15 @@ pub const RETIRED_FOR: Duration = Duration::from_secs(60);
 /// Names for addresses, Service ports and deciders.
 #[derive(Debug, Default)]
 pub struct Names {
-    parties: FxHashMap<IpAddr, Party>,
-    services: FxHashMap<(SocketAddr, u8), ServiceName>,
+    parties: FxHashMap<IpAddr, Arc<Party>>,
+    services: FxHashMap<(SocketAddr, Protocol), Arc<ServiceName>>,
+    dns: FxHashMap<IpAddr, Arc<[Box<str>]>>,
     deciders: FxHashMap<DeciderId, Known>,
 }
 
 #[derive(Debug)]
 struct Known {
-    decider: Decider,
+    reason: Arc<Reason>,
     /// When it went; `None` while in force.
     retired: Option<Timestamp>,
 }
@@ -38,10 +40,34 @@ impl Names {
     pub fn set_addresses(
         &mut self,
         parties: impl IntoIterator<Item = (IpAddr, Party)>,
-        services: impl IntoIterator<Item = ((SocketAddr, u8), ServiceName)>,
+        services: impl IntoIterator<Item = ((SocketAddr, Protocol), ServiceName)>,
     ) {
-        self.parties = parties.into_iter().collect();
-        self.services = services.into_iter().collect();
+        self.parties = parties.into_iter().map(|(ip, party)| (ip, Arc::new(party))).collect();
+        self.services = services.into_iter().map(|(at, service)| (at, Arc::new(service))).collect();
+    }
+
+    /// Says whose address it is from now on; `None`: nobody's that is known.
+    pub fn set_party(&mut self, ip: IpAddr, party: Option<Arc<Party>>) {
+        match party {
+            Some(party) => drop(self.parties.insert(ip, party)),
+            None => drop(self.parties.remove(&ip)),
+        }
+    }
+
+    /// Says which Service has a port from now on.
+    pub fn set_service(&mut self, at: SocketAddr, protocol: Protocol, service: Option<Arc<ServiceName>>) {
+        match service {
+            Some(service) => drop(self.services.insert((at, protocol), service)),
+            None => drop(self.services.remove(&(at, protocol))),
+        }
+    }
+
+    /// Says which names DNS gave to an address; empty: none any more.
+    pub fn set_dns(&mut self, ip: IpAddr, names: Arc<[Box<str>]>) {
+        match names.is_empty() {
+            true => drop(self.dns.remove(&ip)),
+            false => drop(self.dns.insert(ip, names)),
+        }
     }
 
     /// Makes exactly these deciders current. Others stay known for [`RETIRED_FOR`], so that events which
@@ -50,7 +76,7 @@ impl Names {
         let mut seen = FxHashSet::default();
         for (id, decider) in current {
             seen.insert(id);
-            self.deciders.insert(id, Known { decider, retired: None });
+            self.deciders.insert(id, Known { reason: Arc::new(Reason::of(&decider)), retired: None });
         }
         self.deciders.retain(|id, known| {
             if seen.contains(id) {
@@ -62,46 +88,94 @@ impl Names {
 
     /// Adds deciders, the others stay as they are.
     pub fn add_deciders(&mut self, new: impl IntoIterator<Item = (DeciderId, Decider)>) {
-        self.deciders.extend(new.into_iter().map(|(id, decider)| (id, Known { decider, retired: None })));
+        let known = |decider: &Decider| Known { reason: Arc::new(Reason::of(decider)), retired: None };
+        self.deciders.extend(new.into_iter().map(|(id, decider)| (id, known(&decider))));
+    }
+
+    /// Lets deciders go that have not been in force for [`RETIRED_FOR`]. Cheaper than
+    /// [`Names::set_deciders`], when new ones are added as they come.
+    pub fn retire_deciders(&mut self, now: Timestamp, is_in_force: impl Fn(DeciderId) -> bool) {
+        self.deciders.retain(|id, known| {
+            if is_in_force(*id) {
+                known.retired = None;
+                return true;
+            }
+            now.since(*known.retired.get_or_insert(now)) < RETIRED_FOR
+        });
+    }
+
+    /// Whether a decider can be named.
+    pub fn knows(&self, id: DeciderId) -> bool {
+        self.deciders.contains_key(&id)
     }
 
     /// Whose address it is.
-    pub fn party(&self, ip: IpAddr) -> Party {
-        self.parties.get(&ip).cloned().unwrap_or(Party::Outside { name: None })
+    pub fn party(&self, ip: IpAddr) -> Arc<Party> {
+        static OUTSIDE: LazyLock<Arc<Party>> = LazyLock::new(|| Arc::new(Party::Outside { name: None }));
+        self.parties.get(&ip).unwrap_or(&OUTSIDE).clone()
     }
 
     /// Whether a pod has the address.
     pub fn is_pod(&self, ip: IpAddr) -> bool {
-        matches!(self.parties.get(&ip), Some(Party::Pod { .. }))
+        self.parties.get(&ip).is_some_and(|party| matches!(**party, Party::Pod { .. }))
     }
 
     /// The address and port with their owner.
     pub fn endpoint(&self, at: SocketAddr) -> Endpoint {
-        Endpoint { ip: at.ip(), port: at.port(), party: self.party(at.ip()) }
+        Endpoint {
+            ip: at.ip(),
+            port: at.port(),
+            party: self.party(at.ip()),
+            dns: self.dns.get(&at.ip()).cloned(),
+        }
     }
 
-    /// The Service port at an address, by IANA protocol number.
-    pub fn service(&self, at: SocketAddr, protocol: u8) -> Option<&ServiceName> {
+    /// The Service port at an address.
+    pub fn service(&self, at: SocketAddr, protocol: Protocol) -> Option<&Arc<ServiceName>> {
         self.services.get(&(at, protocol))
     }
 
     /// Why the kernel decided as it did.
-    pub fn reason(&self, basis: Basis) -> Reason {
-        match basis {
-            Basis::Decider(DeciderId::NOT_ISOLATED) => Reason::NotIsolated,
-            Basis::Decider(DeciderId::ICMP_ECHO) => Reason::IcmpEcho,
+    pub fn reason(&self, basis: Basis) -> Arc<Reason> {
+        let plain = match basis {
+            Basis::Decider(DeciderId::NOT_ISOLATED) => &PLAIN.not_isolated,
+            Basis::Decider(DeciderId::ICMP_ECHO) => &PLAIN.icmp_echo,
             Basis::Decider(id) => match self.deciders.get(&id) {
-                Some(known) => Reason::of(&known.decider),
-                None => Reason::Forgotten,
+                Some(known) => &known.reason,
+                None => &PLAIN.forgotten,
             },
-            Basis::OwnNode => Reason::OwnNode,
-            Basis::UnknownPod => Reason::UnknownPod,
-            Basis::Unreadable => Reason::Unreadable,
-            Basis::TableFull => Reason::TableFull,
-            Basis::Incomplete => Reason::Incomplete,
-        }
+            Basis::OwnNode => &PLAIN.own_node,
+            Basis::UnknownPod => &PLAIN.unknown_pod,
+            Basis::Unreadable => &PLAIN.unreadable,
+            Basis::TableFull => &PLAIN.table_full,
+            Basis::Incomplete => &PLAIN.incomplete,
+        };
+        plain.clone()
     }
 }
+
+/// Reasons without anything to name, made once: most records have one.
+struct Plain {
+    not_isolated: Arc<Reason>,
+    icmp_echo: Arc<Reason>,
+    forgotten: Arc<Reason>,
+    own_node: Arc<Reason>,
+    unknown_pod: Arc<Reason>,
+    unreadable: Arc<Reason>,
+    table_full: Arc<Reason>,
+    incomplete: Arc<Reason>,
+}
+
+static PLAIN: LazyLock<Plain> = LazyLock::new(|| Plain {
+    not_isolated: Arc::new(Reason::NotIsolated),
+    icmp_echo: Arc::new(Reason::IcmpEcho),
+    forgotten: Arc::new(Reason::Forgotten),
+    own_node: Arc::new(Reason::OwnNode),
+    unknown_pod: Arc::new(Reason::UnknownPod),
+    unreadable: Arc::new(Reason::Unreadable),
+    table_full: Arc::new(Reason::TableFull),
+    incomplete: Arc::new(Reason::Incomplete),
+});
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +198,7 @@ mod tests {
         assert_eq!(named(&names, new), "isolated by shop/new");
 
         names.set_deciders(Timestamp(1).after(RETIRED_FOR), [(new, isolation("new"))]);
-        assert_eq!(names.reason(Basis::Decider(old)), Reason::Forgotten);
+        assert_eq!(*names.reason(Basis::Decider(old)), Reason::Forgotten);
         assert_eq!(named(&names, new), "isolated by shop/new");
     }
 
@@ -136,13 +210,13 @@ mod tests {
         names.set_deciders(Timestamp(1), []);
         names.set_deciders(Timestamp(2), [(id, isolation("a"))]);
         names.set_deciders(Timestamp(2).after(RETIRED_FOR), []);
-        assert_ne!(names.reason(Basis::Decider(id)), Reason::Forgotten);
+        assert_ne!(*names.reason(Basis::Decider(id)), Reason::Forgotten);
     }
 
     #[test]
     fn the_two_fixed_deciders_need_no_book() {
         let names = Names::new();
-        assert_eq!(names.reason(Basis::Decider(DeciderId::NOT_ISOLATED)), Reason::NotIsolated);
-        assert_eq!(names.reason(Basis::Decider(DeciderId::ICMP_ECHO)), Reason::IcmpEcho);
+        assert_eq!(*names.reason(Basis::Decider(DeciderId::NOT_ISOLATED)), Reason::NotIsolated);
+        assert_eq!(*names.reason(Basis::Decider(DeciderId::ICMP_ECHO)), Reason::IcmpEcho);
     }
 }

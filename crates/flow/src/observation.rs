@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use podgate_policy::{DeciderId, Verdict};
 
-use crate::Timestamp;
+use crate::{Protocol, TcpFlags, Timestamp};
 
 /// One node's report about one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +20,18 @@ pub struct Observation {
     pub to: SocketAddr,
     /// What the client asked for, when a Service translated it.
     pub asked: Option<SocketAddr>,
-    /// IANA protocol number.
-    pub protocol: u8,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+    /// Flags of the packet that was judged.
+    pub tcp_flags: TcpFlags,
+    /// ICMP or ICMPv6 type and code.
+    pub icmp: Option<(u8, u8)>,
     /// The verdict at the source; `None`: this node had none to make.
     pub egress: Option<Half>,
     /// The verdict at the destination; `None`: this node had none to make.
     pub ingress: Option<Half>,
+    /// The packet was a reply.
+    pub reply: bool,
     /// An established connection that policy no longer allows.
     pub cut: bool,
     /// Like events that the kernel counted rather than sent since the last one.
@@ -72,4 +78,4 @@ impl Observation {
     }
 }
 
-pub(crate) type ConnectionKey = (SocketAddr, SocketAddr, u8);
+pub(crate) type ConnectionKey = (SocketAddr, SocketAddr, Protocol);

@@ -1,43 +1,113 @@
 //! The flow record: the one form in which connections reach people, files and other tools.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use podgate_policy::{Decider, PolicyRef, Tier, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{FlowId, PolicyVersion, Protocol, TcpFlags, Timestamp};
 
 /// One connection with its verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FlowRecord {
+    /// Tells this record from all others.
+    #[serde(default, skip_serializing_if = "FlowId::is_unset")]
+    pub id: FlowId,
     /// When its first packet was judged.
     pub time: Timestamp,
     /// The node that reported it; the one that denied it, when one did.
-    pub node: String,
+    pub node: Arc<str>,
     /// Denied as soon as one direction denies, allowed when all that have a say allow.
     pub verdict: FlowVerdict,
-    /// `TCP`, `UDP`, `SCTP`, `ICMP`, `ICMPv6`, or the IANA number as text.
-    pub protocol: String,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+    /// Flags of the packet that was judged; none for other protocols than TCP.
+    #[serde(default, skip_serializing_if = "TcpFlags::is_empty")]
+    pub tcp_flags: TcpFlags,
+    /// ICMP or ICMPv6 type and code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<(u8, u8)>,
     /// Who opened the connection.
     pub source: Endpoint,
     /// Who was reached, after Service translation.
     pub destination: Endpoint,
+    /// What the client asked for, when a Service translated it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<SocketAddr>,
     /// The Service that the client asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceName>,
+    pub service: Option<Arc<ServiceName>>,
     /// The source's policies; absent where the source has none to ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Decision>,
     /// The destination's policies; absent where it has none, was never reached, or was not heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Decision>,
+    /// What it would be if the staged policies were enforced, where that differs. Never a part of the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Box<Staged>>,
+    /// The policies that were in force: see [`PolicyVersion`].
+    #[serde(default, skip_serializing_if = "PolicyVersion::is_unknown")]
+    pub policy_version: PolicyVersion,
+    /// The packet that was judged went from the destination to the source.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reply: bool,
     /// An established connection that a policy change cut.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cut: bool,
     /// Like events that the kernel counted rather than reported since the last one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suppressed: u64,
+}
+
+impl FlowRecord {
+    /// A record of which nothing is known but this.
+    pub fn new(
+        time: Timestamp,
+        node: impl Into<Arc<str>>,
+        verdict: FlowVerdict,
+        protocol: Protocol,
+        source: Endpoint,
+        destination: Endpoint,
+    ) -> FlowRecord {
+        FlowRecord {
+            id: FlowId::default(),
+            time,
+            node: node.into(),
+            verdict,
+            protocol,
+            tcp_flags: TcpFlags::default(),
+            icmp: None,
+            source,
+            destination,
+            asked: None,
+            service: None,
+            egress: None,
+            ingress: None,
+            staged: None,
+            policy_version: PolicyVersion::default(),
+            reply: false,
+            cut: false,
+            suppressed: 0,
+        }
+    }
+}
+
+/// What a connection's verdict would be with the staged policies in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// What it would be.
+    pub verdict: Verdict,
+    /// What would decide at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Decision>,
+    /// What would decide at the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Decision>,
 }
 
 /// The verdict on a connection, as far as it was heard of.
@@ -62,7 +132,17 @@ pub struct Endpoint {
     pub port: u16,
     /// Whose address it is.
     #[serde(flatten)]
-    pub party: Party,
+    pub party: Arc<Party>,
+    /// Names that DNS answers gave to the address, as this node's pods saw them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Arc<[Box<str>]>>,
+}
+
+impl Endpoint {
+    /// An address without names of its own.
+    pub fn new(ip: IpAddr, port: u16, party: impl Into<Arc<Party>>) -> Endpoint {
+        Endpoint { ip, port, party: party.into(), dns: None }
+    }
 }
 
 /// Whose address an address is.
@@ -81,6 +161,9 @@ pub enum Party {
         /// The node it runs on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<String>,
+        /// Its labels.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<String, String>,
     },
     /// A node.
     Node {
@@ -122,11 +205,34 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why.
     #[serde(flatten)]
-    pub reason: Reason,
+    pub reason: Arc<Reason>,
+    /// Where no rule allowed it: the one that came nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<Arc<NearMiss>>,
+}
+
+impl Decision {
+    /// A decision that needs no more words.
+    pub fn new(verdict: Verdict, reason: impl Into<Arc<Reason>>) -> Decision {
+        Decision { verdict, reason: reason.into(), nearest: None }
+    }
+}
+
+/// A rule that almost allowed a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearMiss {
+    /// The policy it belongs to.
+    pub policy: PolicyRef,
+    /// The list it is in.
+    pub list: podgate_policy::Direction,
+    /// Its 0-based place in the list.
+    pub rule: u32,
+    /// What is missing, in words.
+    pub but: String,
 }
 
 /// Why a direction allowed or denied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Reason {
     /// A rule.
@@ -234,18 +340,6 @@ impl fmt::Display for Party {
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}:{}", self.namespace, self.name, self.port)
-    }
-}
-
-/// A protocol number's usual name, or the number as text.
-pub fn protocol_name(number: u8) -> String {
-    match number {
-        1 => "ICMP".to_owned(),
-        6 => "TCP".to_owned(),
-        17 => "UDP".to_owned(),
-        58 => "ICMPv6".to_owned(),
-        132 => "SCTP".to_owned(),
-        other => other.to_string(),
     }
 }
 

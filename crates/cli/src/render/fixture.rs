@@ -11,7 +11,7 @@ fn policy(name: &str) -> PolicyRef {
 }
 
 pub fn open() -> Decision {
-    Decision { verdict: Verdict::Allowed, reason: Reason::NotIsolated }
+    Decision::new(Verdict::Allowed, Reason::NotIsolated)
 }
 
 pub fn rule() -> Decision {
@@ -22,12 +22,12 @@ pub fn rule() -> Decision {
         rule: 0,
         written: "a.yaml:7:3".into(),
     };
-    Decision { verdict: Verdict::Allowed, reason }
+    Decision::new(Verdict::Allowed, reason)
 }
 
 pub fn isolated() -> Decision {
     let policies = vec![policy("allow-web"), policy("default-deny")];
-    Decision { verdict: Verdict::Denied, reason: Reason::Isolated { policies } }
+    Decision::new(Verdict::Denied, Reason::Isolated { policies })
 }
 
 fn way(answers: &str, ingress: Decision) -> Possible {

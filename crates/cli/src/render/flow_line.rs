@@ -57,7 +57,7 @@ impl Columns {
 
 /// `from` without its port: that is the kernel's choice, and says nothing.
 fn place(endpoint: &Endpoint) -> String {
-    match &endpoint.party {
+    match &*endpoint.party {
         Party::Outside { name: None } => format!("outside {}", endpoint.ip),
         party => party.to_string(),
     }
@@ -75,7 +75,7 @@ fn reason(direction: &str, decision: &Decision) -> String {
     let style = if decision.verdict == Verdict::Denied { BAD } else { Style::new() };
     let reason = decision.reason.to_string();
     // A rule names its list itself.
-    let text = if matches!(decision.reason, podgate_flow::Reason::Rule { .. }) {
+    let text = if matches!(*decision.reason, podgate_flow::Reason::Rule { .. }) {
         reason
     } else {
         format!("{direction} {reason}")
@@ -106,23 +106,25 @@ pub fn lost(lost: &Lost) -> String {
 mod tests {
     use super::*;
     use crate::render::fixture::{isolated, open, rule};
-    use podgate_flow::{ServiceName, Timestamp};
+    use podgate_flow::{Protocol, ServiceName, Timestamp};
 
     fn record(pod: &str, verdict: FlowVerdict, ingress: Decision) -> FlowRecord {
-        let party =
-            |pod: &str| Party::Pod { namespace: "shop".into(), pod: pod.into(), owner: None, node: None };
+        let end = |ip: &str, port: u16, pod: &str| {
+            let party = Party::Pod {
+                namespace: "shop".into(),
+                pod: pod.into(),
+                owner: None,
+                node: None,
+                labels: Default::default(),
+            };
+            Endpoint::new(ip.parse().unwrap(), port, party)
+        };
+        let (source, destination) = (end("10.0.0.1", 4000, pod), end("10.0.0.2", 80, "web-0"));
+        let time = Timestamp(37_230_123_000_000);
         FlowRecord {
-            time: Timestamp(37_230_123_000_000),
-            node: "node-1".into(),
-            verdict,
-            protocol: "TCP".into(),
-            source: Endpoint { ip: "10.0.0.1".parse().unwrap(), port: 4000, party: party(pod) },
-            destination: Endpoint { ip: "10.0.0.2".parse().unwrap(), port: 80, party: party("web-0") },
-            service: None,
             egress: Some(open()),
             ingress: Some(ingress),
-            cut: false,
-            suppressed: 0,
+            ..FlowRecord::new(time, "node-1", verdict, Protocol::TCP, source, destination)
         }
     }
 
@@ -135,7 +137,8 @@ mod tests {
         let mut columns = Columns::default();
         let mut denied = record("a-long-name-0", FlowVerdict::Denied, isolated());
         denied.suppressed = 3;
-        denied.service = Some(ServiceName { namespace: "shop".into(), name: "web".into(), port: 8080 });
+        denied.service =
+            Some(ServiceName { namespace: "shop".into(), name: "web".into(), port: 8080 }.into());
         let lines = [
             columns.flow(&denied),
             columns.flow(&record("b-0", FlowVerdict::Allowed, rule())),
@@ -160,9 +163,9 @@ mod tests {
     #[test]
     fn the_outside_is_shown_by_address_and_echoes_without_port() {
         let mut flow = record("b-0", FlowVerdict::Allowed, open());
-        flow.source.party = Party::Outside { name: None };
+        flow.source.party = Party::Outside { name: None }.into();
         flow.destination.port = 0;
-        flow.protocol = "ICMP".into();
+        flow.protocol = Protocol::ICMP;
         flow.egress = None;
         assert_eq!(
             plain(&Columns::default().flow(&flow)),

@@ -1,6 +1,6 @@
 //! A probe's result as JSON, for other programs. The fields are part of the interface.
 
-use podgate_flow::protocol_name;
+use podgate_flow::Protocol;
 use podgate_lab::probe::ProbeReport;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub fn text(report: &ProbeReport) -> String {
                 "toGroup": target.group,
                 "toKind": target.kind,
                 "toIP": cell.target_ip,
-                "protocol": protocol_name(target.wire.number(cell.target_ip.is_ipv4())),
+                "protocol": Protocol(target.wire.number(cell.target_ip.is_ipv4())),
                 "port": (target.port > 0).then_some(target.port),
                 "declared": target.declared,
                 "expected": expectation_word(cell.expected.verdict),

@@ -3,11 +3,11 @@ use std::net::SocketAddr;
 use podgate_policy::{Decider, DeciderId, Direction, PolicyRef, RuleRef, Tier, Verdict};
 
 use super::*;
-use crate::{Basis, Endpoint, Party, Reason, ServiceName};
+use crate::{Basis, Endpoint, Party, Protocol, Reason, ServiceName, TcpFlags};
 
 const RULE: DeciderId = DeciderId(77);
 const ISOLATION: DeciderId = DeciderId(78);
-const TCP: u8 = 6;
+const TCP: Protocol = Protocol::TCP;
 
 /// Two pods on two nodes, a Service in front of the second, and the world.
 fn names() -> Names {
@@ -16,6 +16,7 @@ fn names() -> Names {
         pod: pod.into(),
         owner: None,
         node: Some(node.into()),
+        labels: Default::default(),
     };
     let mut names = Names::new();
     names.set_addresses(
@@ -64,6 +65,9 @@ fn seen(node: &str, from: &str, to: &str, egress: Option<Half>, ingress: Option<
         to: at(to),
         asked: None,
         protocol: TCP,
+        tcp_flags: TcpFlags(2),
+        icmp: None,
+        reply: false,
         egress,
         ingress,
         cut: false,
@@ -210,6 +214,6 @@ fn records_survive_json() {
         assert_eq!(&serde_json::from_str::<FlowRecord>(&text).unwrap(), record, "{text}");
     }
     let outside: &Endpoint = &out[1].source;
-    assert_eq!(outside.party, Party::Outside { name: None });
-    assert!(matches!(out[0].egress.as_ref().unwrap().reason, Reason::Rule { rule: 0, .. }));
+    assert_eq!(*outside.party, Party::Outside { name: None });
+    assert!(matches!(*out[0].egress.as_ref().unwrap().reason, Reason::Rule { rule: 0, .. }));
 }

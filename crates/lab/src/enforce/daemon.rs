@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use podgate_api::{Object, ObjectKey};
 use podgate_flow::{Joiner, Names, Timestamp};
+use podgate_observe::{boot_time, deciders, observation, wall_clock};
 use podgate_policy::{Cluster, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::files::{Change, Files};
 use super::kernel::{Kernels, REASSERT_EVERY};
-use super::naming::{boot_time, deciders, observation, rulings, set_addresses, wall_clock};
+use super::naming::{rulings, set_addresses};
 use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET, Status};
 use super::server::Server;
 use super::sources::{Reading, Sources};

@@ -233,7 +233,7 @@ mod tests {
     use podgate_flow::Reason;
 
     fn possible(answers: &str, verdict: Verdict) -> Possible {
-        let decision = Decision { verdict, reason: Reason::NotIsolated };
+        let decision = Decision::new(verdict, Reason::NotIsolated);
         Possible { answers: answers.into(), verdict, egress: decision.clone(), ingress: decision }
     }
 

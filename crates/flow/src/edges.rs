@@ -1,0 +1,285 @@
+//! Totals by edge and minute: exact, from the kernel's counters, long after single records are gone.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use podgate_policy::Verdict;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::record::{OwnerName, Party, Reason};
+use crate::{Half, Names, PolicyVersion, Protocol, Timestamp};
+
+/// One end of an edge: pods are told apart by their workload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Place {
+    /// The pods of a workload; a pod of its own stands for itself, as kind `Pod`.
+    Workload {
+        /// Namespace.
+        namespace: String,
+        /// What made the pods.
+        owner: OwnerName,
+    },
+    /// A node.
+    Node {
+        /// Its name.
+        node: String,
+    },
+    /// An address that is neither pod's nor node's.
+    Outside {
+        /// The address.
+        ip: IpAddr,
+        /// A name of it, where one is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+}
+
+impl Place {
+    /// The place that a party at an address belongs to.
+    pub fn of(ip: IpAddr, party: &Party) -> Place {
+        match party {
+            Party::Pod { namespace, pod, owner, .. } => Place::Workload {
+                namespace: namespace.clone(),
+                owner: owner
+                    .clone()
+                    .unwrap_or_else(|| OwnerName { kind: "Pod".to_owned(), name: pod.clone() }),
+            },
+            Party::Node { node } => Place::Node { node: node.clone() },
+            Party::Outside { name } => Place::Outside { ip, name: name.clone() },
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Workload { namespace, owner } => write!(f, "{namespace}/{}", owner.name),
+            Place::Node { node } => write!(f, "node {node}"),
+            Place::Outside { name: Some(name), .. } => f.write_str(name),
+            Place::Outside { ip, name: None } => write!(f, "{ip}"),
+        }
+    }
+}
+
+/// What connections must have in common to be one edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Edge {
+    /// Who opens the connections.
+    pub source: Arc<Place>,
+    /// Who is reached, after Service translation.
+    pub destination: Arc<Place>,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+    /// The destination's port; 0 for protocols without.
+    pub port: u16,
+    /// What the node that counted says of it.
+    pub verdict: Verdict,
+    /// What decided at the source; absent where another node decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Arc<Reason>>,
+    /// What decided at the destination; absent where another node decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Arc<Reason>>,
+}
+
+/// What went over an edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Totals {
+    /// Connections that began.
+    pub connections: u64,
+    /// Packets from source to destination.
+    pub packets: u64,
+    /// Their bytes, from the IP header on.
+    pub bytes: u64,
+    /// Packets from destination to source.
+    pub reply_packets: u64,
+    /// Their bytes.
+    pub reply_bytes: u64,
+}
+
+impl Totals {
+    /// Adds what else went over the edge.
+    pub fn add(&mut self, other: Totals) {
+        self.connections += other.connections;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.reply_packets += other.reply_packets;
+        self.reply_bytes += other.reply_bytes;
+    }
+}
+
+/// What a node's kernel counted between two addresses, not yet named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Who opens the connections.
+    pub from: IpAddr,
+    /// Who is reached, after Service translation.
+    pub to: IpAddr,
+    /// The destination's port.
+    pub port: u16,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+    /// The verdict at the source, where this node has one to make.
+    pub egress: Option<Half>,
+    /// The verdict at the destination, where this node has one to make.
+    pub ingress: Option<Half>,
+    /// How much.
+    pub totals: Totals,
+}
+
+/// A minute of an edge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeMinute {
+    /// When the minute begins.
+    pub minute: Timestamp,
+    /// The node that counted.
+    pub node: Arc<str>,
+    /// The policies in force.
+    pub policy_version: PolicyVersion,
+    /// Which edge.
+    pub edge: Arc<Edge>,
+    /// How much.
+    pub totals: Totals,
+}
+
+const MINUTE: u64 = 60_000_000_000;
+
+/// Sums counts up by minute.
+#[derive(Debug)]
+pub struct Edges {
+    node: Arc<str>,
+    keep: Duration,
+    minute: Timestamp,
+    running: FxHashMap<(Arc<Edge>, PolicyVersion), Totals>,
+    /// Finished minutes, oldest first.
+    finished: VecDeque<Arc<EdgeMinute>>,
+}
+
+impl Edges {
+    /// Nothing counted yet; finished minutes are kept for a while.
+    pub fn new(node: Arc<str>, keep: Duration) -> Edges {
+        Edges { node, keep, minute: Timestamp(0), running: FxHashMap::default(), finished: VecDeque::new() }
+    }
+
+    /// Adds what was counted just now.
+    pub fn count(&mut self, version: PolicyVersion, count: &Count, names: &Names) {
+        let is_denied = |half: &Option<Half>| half.is_some_and(|half| half.verdict == Verdict::Denied);
+        let denied = is_denied(&count.egress) || is_denied(&count.ingress);
+        let place = |ip| Arc::new(Place::of(ip, &names.party(ip)));
+        let edge = Edge {
+            source: place(count.from),
+            destination: place(count.to),
+            protocol: count.protocol,
+            port: count.port,
+            verdict: if denied { Verdict::Denied } else { Verdict::Allowed },
+            egress: count.egress.map(|half| names.reason(half.basis)),
+            ingress: count.ingress.map(|half| names.reason(half.basis)),
+        };
+        self.running.entry((Arc::new(edge), version)).or_default().add(count.totals);
+    }
+
+    /// Closes the running minute when it is over. Returns the minutes that it closed, to be kept elsewhere.
+    pub fn turn(&mut self, now: Timestamp) -> Vec<Arc<EdgeMinute>> {
+        let minute = Timestamp(now.0 - now.0 % MINUTE);
+        if minute == self.minute {
+            return Vec::new();
+        }
+        let closed = std::mem::replace(&mut self.minute, minute);
+        let mut minutes: Vec<_> = self.running.drain().collect();
+        minutes.sort_by(|a, b| a.0.cmp(&b.0));
+        let minutes: Vec<_> = minutes
+            .into_iter()
+            .map(|((edge, policy_version), totals)| {
+                Arc::new(EdgeMinute { minute: closed, node: self.node.clone(), policy_version, edge, totals })
+            })
+            .collect();
+        self.finished.extend(minutes.iter().cloned());
+        while self.finished.front().is_some_and(|oldest| now.since(oldest.minute) > self.keep) {
+            self.finished.pop_front();
+        }
+        minutes
+    }
+
+    /// The minutes from `since` on and before `until`, the running one among them.
+    pub fn minutes(&self, since: Timestamp, until: Timestamp) -> Vec<Arc<EdgeMinute>> {
+        let running = self.running.iter().map(|((edge, policy_version), totals)| EdgeMinute {
+            minute: self.minute,
+            node: self.node.clone(),
+            policy_version: *policy_version,
+            edge: edge.clone(),
+            totals: *totals,
+        });
+        let mut running: Vec<_> = running.map(Arc::new).collect();
+        running.sort_by(|a, b| (&a.edge, a.policy_version).cmp(&(&b.edge, b.policy_version)));
+        let is_asked = |minute: &Arc<EdgeMinute>| minute.minute.0 + MINUTE > since.0 && minute.minute < until;
+        self.finished.iter().cloned().chain(running).filter(is_asked).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Basis;
+    use podgate_policy::DeciderId;
+
+    fn count(packets: u64) -> Count {
+        let open = Half { verdict: Verdict::Allowed, basis: Basis::Decider(DeciderId::NOT_ISOLATED) };
+        Count {
+            from: "10.0.0.1".parse().unwrap(),
+            to: "192.0.2.1".parse().unwrap(),
+            port: 443,
+            protocol: Protocol::TCP,
+            egress: Some(open),
+            ingress: None,
+            totals: Totals { connections: 1, packets, ..Totals::default() },
+        }
+    }
+
+    #[test]
+    fn minutes_add_up_and_go_when_they_are_old() {
+        let mut edges = Edges::new("n".into(), Duration::from_secs(120));
+        let names = Names::new();
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+        let version = PolicyVersion(1);
+        edges.turn(at(60));
+        edges.count(version, &count(2), &names);
+        edges.count(version, &count(3), &names);
+        assert!(edges.turn(at(100)).is_empty());
+        let running = edges.minutes(at(0), at(1000));
+        assert_eq!(running[0].totals.packets, 5);
+        let closed = edges.turn(at(121));
+        assert_eq!(closed, running);
+        assert_eq!((closed[0].minute, closed[0].totals.connections), (at(60), 2));
+        edges.count(version, &count(1), &names);
+        assert_eq!(edges.minutes(at(0), at(1000)).len(), 2);
+        assert_eq!(
+            edges.minutes(at(119), at(1000)).len(),
+            2,
+            "a minute that reaches into the time asked for"
+        );
+        assert_eq!(edges.minutes(at(120), at(1000)).len(), 1);
+        edges.turn(at(200));
+        assert_eq!(edges.minutes(at(0), at(1000)).len(), 1, "the first minute is too old");
+    }
+
+    #[test]
+    fn pods_of_a_workload_are_one_place() {
+        let pod = |pod: &str| Party::Pod {
+            namespace: "shop".into(),
+            pod: pod.into(),
+            owner: Some(OwnerName { kind: "Deployment".into(), name: "web".into() }),
+            node: None,
+            labels: Default::default(),
+        };
+        let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+        assert_eq!(Place::of(ip(1), &pod("web-1")), Place::of(ip(2), &pod("web-2")));
+        assert_eq!(Place::of(ip(1), &pod("web-1")).to_string(), "shop/web");
+    }
+}

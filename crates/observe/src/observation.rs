@@ -1,0 +1,190 @@
+//! From a node's kernel events to observations.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podgate_datapath::{Event, Reason as KernelReason};
+use podgate_flow::{Basis, Half, Names, Observation, Party, Protocol, TcpFlags, Timestamp};
+use podgate_policy::{Cluster, Decider, DeciderId, Direction, Programs, Verdict};
+
+/// Every decider that the programs in force can report.
+pub fn deciders(cluster: &Cluster) -> BTreeMap<DeciderId, Decider> {
+    let mut all = BTreeMap::new();
+    let mut add = |id: DeciderId| {
+        if let std::collections::btree_map::Entry::Vacant(entry) = all.entry(id)
+            && let Some(decider) = cluster.decider(id)
+        {
+            entry.insert(decider);
+        }
+    };
+    for id in cluster.whole().programs {
+        let Some(program) = cluster.program(id) else { continue };
+        let rows = program.rows().map(|(_, row)| row);
+        for row in rows.chain(program.default_rows()) {
+            add(row.otherwise.decider);
+            row.ranges.iter().for_each(|range| add(range.outcome.decider));
+        }
+    }
+    all
+}
+
+/// A node's event as an observation; `None` when the node had no verdict to make. `boot` is the wall-clock
+/// time at which the kernel's clock was zero.
+pub fn observation(event: &Event, node: &Arc<str>, boot: Timestamp, names: &Names) -> Option<Observation> {
+    let half = |direction: Direction, decider: DeciderId, other: IpAddr| {
+        let is_denied = event.verdict == Verdict::Denied
+            && event.denied_by.is_none_or(|denied_by| denied_by == direction);
+        let verdict = if is_denied { Verdict::Denied } else { Verdict::Allowed };
+        let is_own_node = matches!(&*names.party(other), Party::Node { node: n } if **n == **node);
+        let basis = match event.reason {
+            _ if !is_denied && is_own_node && decider == DeciderId::NOT_ISOLATED => Basis::OwnNode,
+            KernelReason::TableFull if is_denied => Basis::TableFull,
+            KernelReason::UnknownPod if is_denied => Basis::UnknownPod,
+            KernelReason::Fragment | KernelReason::Unparsable if is_denied => Basis::Unreadable,
+            KernelReason::NoRow if is_denied => Basis::Incomplete,
+            _ => Basis::Decider(decider),
+        };
+        Half { verdict, basis }
+    };
+    let stopped_at_egress = event.denied_by == Some(Direction::Egress);
+    let unplaced = event.verdict == Verdict::Denied
+        && event.denied_by.is_none()
+        && !event.source_is_local
+        && !event.destination_is_local;
+    let egress = (event.source_is_local || stopped_at_egress || unplaced)
+        .then(|| half(Direction::Egress, event.egress, event.destination));
+    let ingress = ((event.destination_is_local || event.denied_by == Some(Direction::Ingress))
+        && !stopped_at_egress)
+        .then(|| half(Direction::Ingress, event.ingress, event.source));
+    if egress.is_none() && ingress.is_none() {
+        return None;
+    }
+    Some(Observation {
+        time: boot.after(event.ktime),
+        node: node.clone(),
+        from: SocketAddr::new(event.source, event.source_port),
+        to: SocketAddr::new(event.destination, event.destination_port),
+        asked: event.original_destination,
+        protocol: Protocol(event.protocol),
+        tcp_flags: TcpFlags::default(),
+        icmp: event.icmp,
+        egress,
+        ingress,
+        reply: event.reply,
+        cut: event.established && event.verdict == Verdict::Denied,
+        suppressed: u64::from(event.suppressed),
+    })
+}
+
+/// The wall-clock time at which the kernel's monotonic clock was zero.
+pub fn boot_time() -> Timestamp {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let since_boot = Duration::new(now.tv_sec.max(0) as u64, now.tv_nsec.max(0) as u32);
+    Timestamp(wall_clock().0.saturating_sub(since_boot.as_nanos() as u64))
+}
+
+/// Now.
+pub fn wall_clock() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since_epoch.unwrap_or_default().as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A denied connection from a pod of this node to one elsewhere.
+    fn event() -> Event {
+        Event {
+            ktime: Duration::from_millis(5),
+            source: "10.0.0.1".parse().unwrap(),
+            source_port: 4000,
+            destination: "10.0.1.1".parse().unwrap(),
+            destination_port: 80,
+            original_destination: None,
+            protocol: 6,
+            icmp: None,
+            verdict: Verdict::Denied,
+            denied_by: Some(Direction::Egress),
+            reason: KernelReason::Policy,
+            egress: DeciderId(7),
+            ingress: DeciderId::NOT_ISOLATED,
+            reply: false,
+            established: false,
+            no_conntrack: false,
+            source_is_pod: true,
+            source_is_local: true,
+            destination_is_pod: true,
+            destination_is_local: false,
+            length: 60,
+            suppressed: 0,
+        }
+    }
+
+    #[track_caller]
+    fn check(event: Event, expected: Option<(Option<Half>, Option<Half>)>) {
+        let mut names = Names::new();
+        names.set_addresses([("172.16.0.1".parse().unwrap(), Party::Node { node: "node-1".into() })], []);
+        let seen = observation(&event, &"node-1".into(), Timestamp(1_000_000_000), &names);
+        assert_eq!(seen.map(|seen| (seen.egress, seen.ingress)), expected);
+    }
+
+    fn half(verdict: Verdict, basis: Basis) -> Option<Half> {
+        Some(Half { verdict, basis })
+    }
+
+    #[test]
+    fn each_node_speaks_for_its_own_pods_only() {
+        let allowed = Event { verdict: Verdict::Allowed, denied_by: None, ..event() };
+        let rule = Basis::Decider(DeciderId(7));
+        let open = Basis::Decider(DeciderId::NOT_ISOLATED);
+        check(event(), Some((half(Verdict::Denied, rule), None)));
+        check(allowed.clone(), Some((half(Verdict::Allowed, rule), None)));
+        let both = Event { destination_is_local: true, ..allowed.clone() };
+        check(both, Some((half(Verdict::Allowed, rule), half(Verdict::Allowed, open))));
+        let passing = Event { source_is_local: false, ..allowed };
+        check(passing, None);
+    }
+
+    #[test]
+    fn a_packet_stopped_at_the_source_never_met_the_destination() {
+        let stopped = Event { destination_is_local: true, ..event() };
+        check(stopped, Some((half(Verdict::Denied, Basis::Decider(DeciderId(7))), None)));
+    }
+
+    #[test]
+    fn fixed_cases_are_named_after_the_kernel() {
+        let unknown =
+            Event { reason: KernelReason::UnknownPod, source_is_local: false, denied_by: None, ..event() };
+        check(unknown, Some((half(Verdict::Denied, Basis::UnknownPod), None)));
+        let full = Event { reason: KernelReason::TableFull, ..event() };
+        check(full, Some((half(Verdict::Denied, Basis::TableFull), None)));
+    }
+
+    #[test]
+    fn the_own_node_is_named_other_nodes_are_not() {
+        let from_node = Event {
+            source: "172.16.0.1".parse().unwrap(),
+            source_is_pod: false,
+            source_is_local: false,
+            destination_is_local: true,
+            verdict: Verdict::Allowed,
+            denied_by: None,
+            ..event()
+        };
+        check(from_node.clone(), Some((None, half(Verdict::Allowed, Basis::OwnNode))));
+        let other = Event { source: "172.16.0.2".parse().unwrap(), ..from_node };
+        check(other, Some((None, half(Verdict::Allowed, Basis::Decider(DeciderId::NOT_ISOLATED)))));
+    }
+
+    #[test]
+    fn kernel_time_becomes_wall_clock_time_and_cuts_are_seen() {
+        let cut = Event { established: true, suppressed: 9, ..event() };
+        let seen = observation(&cut, &"n".into(), Timestamp(1_000_000_000), &Names::new()).unwrap();
+        assert_eq!(seen.time, Timestamp(1_005_000_000));
+        assert!(seen.cut);
+        assert_eq!(seen.suppressed, 9);
+    }
+}
