@@ -37,7 +37,9 @@ impl Watch {
 
     /// All flows so far.
     pub fn flows(&self) -> Vec<FlowRecord> {
-        let flow = |reply| if let Reply::Flow(flow) = reply { Some(*flow) } else { None };
+        let flow = |reply| {
+            if let Reply::Flow(flow) = reply { Some(podgate_flow::FlowRecord::clone(&flow)) } else { None }
+        };
         self.heard().into_iter().filter_map(flow).collect()
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use podgate_policy::Verdict;
 use rustc_hash::FxHashMap;
 
-use crate::observation::{ConnectionKey, Half};
-use crate::record::{Decision, FlowRecord, FlowVerdict};
+use crate::observation::{ConnectionKey, Half, Would};
+use crate::record::{Decision, FlowRecord, FlowVerdict, Staged};
 use crate::{FlowId, Names, Observation, PolicyVersion, Timestamp};
 
 /// How long a half waits for the other one. Every node's events are read every 10 ms, so the other half is
@@ -135,6 +135,13 @@ impl Joiner {
             service: seen.asked.and_then(|asked| names.service(asked, seen.protocol).cloned()),
             egress: seen.egress.map(decision),
             ingress: seen.ingress.map(decision),
+            staged: seen.would.map(|would| {
+                Box::new(Staged {
+                    verdict: would.verdict(),
+                    egress: would.egress.map(decision),
+                    ingress: would.ingress.map(decision),
+                })
+            }),
             policy_version: self.version,
             reply: seen.reply,
             cut: seen.cut,
@@ -169,6 +176,12 @@ fn join(first: Observation, second: Observation) -> Observation {
     main.egress = main.egress.or(other.egress);
     main.ingress = main.ingress.or(other.ingress);
     main.asked = main.asked.or(other.asked);
+    main.would = match (main.would, other.would) {
+        (Some(one), Some(two)) => {
+            Some(Would { egress: one.egress.or(two.egress), ingress: one.ingress.or(two.ingress) })
+        }
+        (one, two) => one.or(two),
+    };
     main.cut |= other.cut;
     main.suppressed += other.suppressed;
     main

@@ -26,7 +26,7 @@ pub use filter::Filter;
 pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};
 pub use names::{Names, RETIRED_FOR};
-pub use observation::{Basis, Half, Observation};
+pub use observation::{Basis, ConnectionKey, Half, Observation, Would};
 pub use record::{
     Decision, Endpoint, FlowRecord, FlowVerdict, NearMiss, OwnerName, Party, Reason, ServiceName, Staged,
 };

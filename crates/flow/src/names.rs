@@ -115,6 +115,11 @@ impl Names {
         self.parties.get(&ip).unwrap_or(&OUTSIDE).clone()
     }
 
+    /// Whether anybody is known to have the address.
+    pub fn has_party(&self, ip: IpAddr) -> bool {
+        self.parties.contains_key(&ip)
+    }
+
     /// Whether a pod has the address.
     pub fn is_pod(&self, ip: IpAddr) -> bool {
         self.parties.get(&ip).is_some_and(|party| matches!(**party, Party::Pod { .. }))

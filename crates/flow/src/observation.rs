@@ -30,6 +30,8 @@ pub struct Observation {
     pub egress: Option<Half>,
     /// The verdict at the destination; `None`: this node had none to make.
     pub ingress: Option<Half>,
+    /// What staged policies would have said, where that makes another verdict.
+    pub would: Option<Would>,
     /// The packet was a reply.
     pub reply: bool,
     /// An established connection that policy no longer allows.
@@ -45,6 +47,22 @@ pub struct Half {
     pub verdict: Verdict,
     /// What made it.
     pub basis: Basis,
+}
+
+/// What staged policies would have said on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Would {
+    /// At the source.
+    pub egress: Option<Half>,
+    /// At the destination.
+    pub ingress: Option<Half>,
+}
+
+impl Would {
+    /// Denied as soon as one direction denies.
+    pub fn verdict(&self) -> Verdict {
+        verdict(&self.egress, &self.ingress)
+    }
 }
 
 /// What made a verdict in the kernel.
@@ -67,15 +85,20 @@ pub enum Basis {
 impl Observation {
     /// Denied as soon as one direction denies.
     pub fn verdict(&self) -> Verdict {
-        let denied = |half: &Option<Half>| half.is_some_and(|h| h.verdict == Verdict::Denied);
-        if denied(&self.egress) || denied(&self.ingress) { Verdict::Denied } else { Verdict::Allowed }
+        verdict(&self.egress, &self.ingress)
     }
 
     /// What makes two reports speak of the same connection. Ports alone would not do: the two ends of a
     /// cross-node connection agree only on addresses after translation.
-    pub(crate) fn connection(&self) -> ConnectionKey {
+    pub fn connection(&self) -> ConnectionKey {
         (self.from, self.to, self.protocol)
     }
 }
 
-pub(crate) type ConnectionKey = (SocketAddr, SocketAddr, Protocol);
+fn verdict(egress: &Option<Half>, ingress: &Option<Half>) -> Verdict {
+    let denied = |half: &Option<Half>| half.is_some_and(|h| h.verdict == Verdict::Denied);
+    if denied(egress) || denied(ingress) { Verdict::Denied } else { Verdict::Allowed }
+}
+
+/// From, to and protocol of a connection, after Service translation.
+pub type ConnectionKey = (SocketAddr, SocketAddr, Protocol);

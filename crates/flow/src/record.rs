@@ -187,6 +187,30 @@ pub struct OwnerName {
     pub name: String,
 }
 
+impl OwnerName {
+    /// The workload that made a pod, as far as the pod's name and the labels that Kubernetes' controllers
+    /// give it tell: for readers that see pods without their owner references.
+    pub fn of_pod(pod: &str, labels: &BTreeMap<String, String>) -> Option<OwnerName> {
+        let named = |kind: &str, name: &str| Some(OwnerName { kind: kind.to_owned(), name: name.to_owned() });
+        let job = labels.get("batch.kubernetes.io/job-name").or_else(|| labels.get("job-name"));
+        if let Some(job) = job {
+            return named("Job", job);
+        }
+        if let Some(hash) = labels.get("pod-template-hash") {
+            let (set, _) = pod.rsplit_once('-')?;
+            return named("Deployment", set.strip_suffix(hash.as_str())?.strip_suffix('-')?);
+        }
+        let (before, last) = pod.rsplit_once('-')?;
+        if labels.get("statefulset.kubernetes.io/pod-name").is_some_and(|name| name == pod) {
+            return named("StatefulSet", before);
+        }
+        if labels.contains_key("controller-revision-hash") && last.len() == 5 {
+            return named("DaemonSet", before);
+        }
+        None
+    }
+}
+
 /// One port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceName {
@@ -363,6 +387,23 @@ fn is_zero(value: &u64) -> bool {
 mod tests {
     use super::*;
     use podgate_policy::{Direction, RuleRef};
+
+    #[test]
+    fn controllers_leave_their_names_with_their_pods() {
+        for (pod, key, value, told) in [
+            ("web-6f7c9d-x2x4z", "pod-template-hash", "6f7c9d", "Deployment/web"),
+            ("web-6f7c9d-x2x4z", "pod-template-hash", "other", ""),
+            ("db-0", "statefulset.kubernetes.io/pod-name", "db-0", "StatefulSet/db"),
+            ("log-agent-x2x4z", "controller-revision-hash", "5d4f", "DaemonSet/log-agent"),
+            ("nightly-28-x2x4z", "batch.kubernetes.io/job-name", "nightly-28", "Job/nightly-28"),
+            ("alone", "app", "alone", ""),
+        ] {
+            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let owner = OwnerName::of_pod(pod, &labels);
+            let owner = owner.map(|owner| format!("{}/{}", owner.kind, owner.name)).unwrap_or_default();
+            assert_eq!(owner, told, "{pod}");
+        }
+    }
 
     #[test]
     fn rules_of_every_tier_are_named_and_survive_their_line() {

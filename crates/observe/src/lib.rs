@@ -1,9 +1,17 @@
-//! What a node saw, as flow records: the kernel's events with the engine's names.
+//! What nodes saw, as flow records: the kernel's events with the engine's names.
 //!
 //! ```text
 //! podgate_datapath::Event --> Observation --> Joiner --> FlowRecord --> History
 //! ```
+//!
+//! Absent on purpose: the kernel itself, sockets, and verdicts of our own.
 
+mod deciders;
 mod observation;
+mod observer;
+mod staged;
+mod version;
 
-pub use observation::{boot_time, deciders, observation, wall_clock};
+pub use observation::{boot_time, observation, wall_clock};
+pub use observer::Observer;
+pub use version::{policy_hash, policy_version, version_of};

@@ -1,34 +1,12 @@
 //! From a node's kernel events to observations.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use podgate_datapath::{Event, Reason as KernelReason};
 use podgate_flow::{Basis, Half, Names, Observation, Party, Protocol, TcpFlags, Timestamp};
-use podgate_policy::{Cluster, Decider, DeciderId, Direction, Programs, Verdict};
-
-/// Every decider that the programs in force can report.
-pub fn deciders(cluster: &Cluster) -> BTreeMap<DeciderId, Decider> {
-    let mut all = BTreeMap::new();
-    let mut add = |id: DeciderId| {
-        if let std::collections::btree_map::Entry::Vacant(entry) = all.entry(id)
-            && let Some(decider) = cluster.decider(id)
-        {
-            entry.insert(decider);
-        }
-    };
-    for id in cluster.whole().programs {
-        let Some(program) = cluster.program(id) else { continue };
-        let rows = program.rows().map(|(_, row)| row);
-        for row in rows.chain(program.default_rows()) {
-            add(row.otherwise.decider);
-            row.ranges.iter().for_each(|range| add(range.outcome.decider));
-        }
-    }
-    all
-}
+use podgate_policy::{DeciderId, Direction, Verdict};
 
 /// A node's event as an observation; `None` when the node had no verdict to make. `boot` is the wall-clock
 /// time at which the kernel's clock was zero.
@@ -72,6 +50,7 @@ pub fn observation(event: &Event, node: &Arc<str>, boot: Timestamp, names: &Name
         icmp: event.icmp,
         egress,
         ingress,
+        would: None,
         reply: event.reply,
         cut: event.established && event.verdict == Verdict::Denied,
         suppressed: u64::from(event.suppressed),

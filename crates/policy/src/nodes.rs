@@ -95,6 +95,11 @@ impl Nodes {
         (id != NO_NODE).then(|| &self.states[id as usize].name)
     }
 
+    /// The name of the node that an address belongs to.
+    pub fn at(&self, ip: IpAddr) -> Option<&Arc<str>> {
+        self.by_address.get(&ip)?.first().and_then(|id| self.name(*id))
+    }
+
     /// Whether an address is the node's.
     pub fn has(&self, id: NodeId, ip: IpAddr) -> bool {
         self.by_address.get(&ip).is_some_and(|owners| owners.contains(&id))

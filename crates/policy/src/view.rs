@@ -66,6 +66,11 @@ impl Cluster {
         Some(PodView { cluster: self, ix })
     }
 
+    /// The node that an address belongs to; the first by age of several.
+    pub fn node_at(&self, ip: IpAddr) -> Option<&str> {
+        self.nodes.at(ip).map(|name| &**name)
+    }
+
     /// The pod of this name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<PodView<'_>> {
         let ix = self.pods.find(self.namespaces.find(namespace)?, name)?;

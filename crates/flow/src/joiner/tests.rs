@@ -67,6 +67,7 @@ fn seen(node: &str, from: &str, to: &str, egress: Option<Half>, ingress: Option<
         protocol: TCP,
         tcp_flags: TcpFlags(2),
         icmp: None,
+        would: None,
         reply: false,
         egress,
         ingress,

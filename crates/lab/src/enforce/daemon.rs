@@ -7,12 +7,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use podgate_api::{Object, ObjectKey};
-use podgate_flow::{Joiner, Names, Timestamp};
-use podgate_observe::{boot_time, deciders, observation, wall_clock};
+use podgate_flow::{History, Limits, Timestamp};
+use podgate_observe::{Observer, policy_version, wall_clock};
 use podgate_policy::{Cluster, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -55,8 +55,7 @@ struct Daemon {
     /// What the engine has been told.
     in_force: BTreeMap<ObjectKey, Object>,
     kernels: Kernels,
-    names: Names,
-    joiner: Joiner,
+    observer: Observer,
     server: Server,
     network: Network,
     publications: u64,
@@ -76,8 +75,7 @@ impl Daemon {
             sources: Sources::new(&lab),
             cluster: Cluster::new(Settings::default()),
             in_force: BTreeMap::new(),
-            names: Names::new(),
-            joiner: Joiner::new(),
+            observer: Observer::new(Arc::new(History::new(Limits::default()))),
             publications: 0,
             last_micros: None,
             slowest_micros: 0,
@@ -183,7 +181,7 @@ impl Daemon {
         if !delta.is_empty() || is_new_node || self.kernels.is_behind() {
             let published = self.kernels.publish(&self.cluster, &delta);
             let micros = noticed.elapsed().as_micros() as u64;
-            self.names.set_deciders(wall_clock(), deciders(&self.cluster));
+            self.observer.published(&self.cluster, &delta, policy_version(self.in_force.values()));
             published?;
             self.publications += 1;
             if self.publications > 1 {
@@ -195,7 +193,7 @@ impl Daemon {
             let micros = noticed.elapsed().as_micros() as u64;
             self.notice(NoticeEvent::Published { changes, micros });
         }
-        set_addresses(&mut self.names, &plan);
+        set_addresses(self.observer.names(), &plan);
         // Policy comes first: a new pod is isolated before it has a network.
         if plan != self.plan {
             self.network.follow(plan.clone());
@@ -279,20 +277,11 @@ impl Daemon {
     // === flows ===
 
     fn flows(&mut self) {
-        let now = wall_clock();
-        let boot = boot_time();
-        let (mut seen, mut records) = (Vec::new(), Vec::new());
-        let Daemon { kernels, joiner, names, .. } = self;
-        let polled = kernels.poll_events(|node, event| seen.extend(observation(&event, node, boot, names)));
-        // Nodes are read one after the other. In order of time, a connection's egress comes before its
-        // ingress, so that a denial at the destination is shown with what the source's policies said.
-        seen.sort_by_key(|half| half.time);
-        for half in seen {
-            joiner.observe(now, half, names, &mut records);
-        }
-        joiner.expire(now, names, &mut records);
+        let Daemon { kernels, observer, cluster, .. } = self;
+        let polled = kernels.poll_events(|node, event| observer.event(node, &event, cluster));
+        let (records, _) = self.observer.turn(wall_clock(), &self.cluster);
         for record in records {
-            self.server.broadcast(&Reply::Flow(Box::new(record)));
+            self.server.broadcast(&Reply::Flow(record));
         }
         self.tell_failure("events", |_| polled);
     }

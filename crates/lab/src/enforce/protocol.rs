@@ -2,6 +2,7 @@
 //! other way.
 
 use std::fmt;
+use std::sync::Arc;
 
 use podgate_flow::{FlowRecord, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub enum Reply {
     /// To [`Request::Evaluate`].
     Rulings(Vec<Ruling>),
     /// A connection.
-    Flow(Box<FlowRecord>),
+    Flow(Arc<FlowRecord>),
     /// Something else worth a line.
     Notice(Notice),
     /// Flows that a watcher can't see.

@@ -1,0 +1,141 @@
+use std::net::IpAddr;
+
+use podgate_api::Object;
+use podgate_datapath::Reason as KernelReason;
+use podgate_flow::{FlowVerdict, Limits, Reason};
+use podgate_policy::{DeciderId, Direction, Programs, Settings, Verdict};
+
+use super::*;
+
+const OBJECTS: &str = r#"
+{kind: Namespace, apiVersion: v1, metadata: {name: shop}}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: web-5c9d-abcde, namespace: shop, labels: {app: web, pod-template-hash: 5c9d}}
+spec: {nodeName: n1, containers: [{name: c, image: i}]}
+status: {podIPs: [{ip: 10.0.0.1}]}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: db-0, namespace: shop, labels: {app: db}}
+spec: {nodeName: n1, containers: [{name: c, image: i}]}
+status: {podIPs: [{ip: 10.0.0.2}]}
+---
+kind: NetworkPolicy
+apiVersion: networking.k8s.io/v1
+metadata: {name: closed, namespace: shop}
+spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}
+"#;
+
+fn cluster() -> (Cluster, Delta) {
+    let loaded = podgate_api::load_text("o.yaml", OBJECTS);
+    let mut cluster = Cluster::new(Settings::default());
+    loaded.objects.into_iter().for_each(|object| cluster.apply(object));
+    let delta = cluster.commit();
+    (cluster, delta)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn event(verdict: Verdict, ingress: DeciderId) -> Event {
+    Event {
+        ktime: crate::wall_clock().since(boot_time()),
+        source: ip("10.0.0.1"),
+        source_port: 4000,
+        destination: ip("10.0.0.2"),
+        destination_port: 5432,
+        original_destination: None,
+        protocol: 6,
+        icmp: None,
+        verdict,
+        denied_by: (verdict == Verdict::Denied).then_some(Direction::Ingress),
+        reason: KernelReason::Policy,
+        egress: DeciderId::NOT_ISOLATED,
+        ingress,
+        reply: false,
+        established: false,
+        no_conntrack: false,
+        source_is_pod: true,
+        source_is_local: true,
+        destination_is_pod: true,
+        destination_is_local: true,
+        length: 60,
+        suppressed: 0,
+    }
+}
+
+/// What keeps the database closed.
+fn isolation(cluster: &Cluster) -> DeciderId {
+    let program = cluster.identity(ip("10.0.0.2")).unwrap().ingress.unwrap();
+    let class = cluster.class_of(ip("10.0.0.1")).unwrap();
+    let kind = podgate_policy::Kind { pod: true, family: podgate_policy::Family::V4 };
+    cluster.program(program).unwrap().row_towards(class, kind).otherwise.decider
+}
+
+fn observer() -> Observer {
+    Observer::new(Arc::new(History::new(Limits::default())))
+}
+
+#[test]
+fn events_become_records_with_the_engine_s_names() {
+    let (cluster, delta) = cluster();
+    let mut observer = observer();
+    observer.published(&cluster, &delta, PolicyVersion(7));
+    observer.event(&"n1".into(), &event(Verdict::Denied, isolation(&cluster)), &cluster);
+    let (records, _) = observer.turn(crate::wall_clock(), &cluster);
+    let record = &records[0];
+    assert_eq!((record.verdict, record.policy_version), (FlowVerdict::Denied, PolicyVersion(7)));
+    let Party::Pod { namespace, pod, owner, labels, node } = &*record.source.party else {
+        panic!("{record:?}")
+    };
+    assert_eq!((namespace.as_str(), pod.as_str(), node.as_deref()), ("shop", "web-5c9d-abcde", Some("n1")));
+    assert_eq!(owner.as_ref().map(|owner| owner.name.as_str()), Some("web"));
+    assert_eq!(labels["app"], "web");
+    assert!(
+        matches!(&*record.ingress.as_ref().unwrap().reason, Reason::Isolated { policies } if policies[0].name == "closed")
+    );
+    assert_eq!(observer.history().count(), (1, 1));
+}
+
+#[test]
+fn an_address_that_changes_hands_changes_its_name() {
+    let (mut cluster, delta) = cluster();
+    let mut observer = observer();
+    observer.published(&cluster, &delta, PolicyVersion(1));
+    let allowed = event(Verdict::Allowed, DeciderId::NOT_ISOLATED);
+    let named = |observer: &mut Observer, cluster: &Cluster| {
+        observer.event(&"n1".into(), &allowed, cluster);
+        observer.turn(crate::wall_clock(), cluster).0[0].source.party.to_string()
+    };
+    assert_eq!(named(&mut observer, &cluster), "shop/web-5c9d-abcde");
+    let pod = |object: &Object| matches!(object, Object::Pod(pod) if pod.meta.name.starts_with("web"));
+    let web = podgate_api::load_text("o.yaml", OBJECTS).objects.into_iter().find(pod).unwrap();
+    cluster.delete(&web.key());
+    cluster.commit();
+    observer.touch(ip("10.0.0.1"));
+    assert_eq!(named(&mut observer, &cluster), "shop/web-5c9d-abcde", "its last packets");
+    let Object::Pod(mut next) = web else { unreachable!() };
+    next.meta.name = "next".into();
+    cluster.apply_pod(&next);
+    cluster.commit();
+    observer.touch(ip("10.0.0.1"));
+    assert_eq!(named(&mut observer, &cluster), "shop/next");
+}
+
+#[test]
+fn staged_policies_are_told_of_and_decide_nothing() {
+    let (candidate, staged_delta) = cluster();
+    let open = Cluster::new(Settings::default());
+    let mut observer = observer();
+    observer.published_staged(&candidate, &staged_delta);
+    observer.event(&"n1".into(), &event(Verdict::Allowed, DeciderId::NOT_ISOLATED), &open);
+    observer.staged_event(&"n1".into(), &event(Verdict::Denied, isolation(&candidate)), &candidate);
+    let (records, _) = observer.turn(crate::wall_clock(), &candidate);
+    assert_eq!(records[0].verdict, FlowVerdict::Allowed);
+    let staged = records[0].staged.as_ref().unwrap();
+    assert_eq!(staged.verdict, Verdict::Denied);
+    assert!(staged.ingress.as_ref().unwrap().reason.to_string().contains("shop/closed"));
+}
