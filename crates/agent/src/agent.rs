@@ -1,6 +1,7 @@
 //! The loop.
 
 mod answers;
+mod flows;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use podgate_cni::{Claim, Claims, Reply};
 use podgate_datapath::Repair;
+use podgate_flow::History;
 use podgate_kube::{Client, News, Watched, Watching, watch};
+use podgate_observe::Observer;
 use podgate_policy::Settings;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -133,6 +136,9 @@ struct Agent {
     heard: Option<Instant>,
     /// What failed beside publishing, by step.
     failures: BTreeMap<&'static str, String>,
+    observer: Observer,
+    /// This node's name, as records have it.
+    node: Arc<str>,
 }
 
 #[derive(Debug, Default)]
@@ -201,6 +207,8 @@ impl Agent {
             health: Arc::new(Mutex::new(health)),
             heard: None,
             failures: BTreeMap::new(),
+            observer: Observer::new(Arc::new(History::new(options.flows.memory))),
+            node: options.node.as_str().into(),
         })
     }
 
@@ -227,8 +235,7 @@ impl Agent {
                 next_events = now + EVENTS_EVERY;
                 let settled = self.gate.settle();
                 self.note("clean up", settled);
-                let polled = self.gate.poll_events(&mut |_| {});
-                self.note("events", polled.map(drop));
+                self.watch_flows();
             }
             if now >= next_reassert {
                 next_reassert = now + REASSERT_EVERY;
@@ -263,6 +270,7 @@ impl Agent {
         let mut is_own_node = false;
         for news in news {
             self.note_source(&news);
+            self.touch_names(&news);
             let effect = self.inventory.take(news, &mut self.gate.cluster);
             is_own_node |= effect.is_own_node;
             if effect.is_change && self.heard.is_none() {
@@ -453,6 +461,7 @@ impl Agent {
         }
         match self.gate.counters() {
             Ok(counters) => {
+                self.count_losses(&counters);
                 self.metrics.set_counters(&counters);
                 self.failures.remove("counters");
             }

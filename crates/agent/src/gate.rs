@@ -154,8 +154,13 @@ impl Gate {
         self.datapath.set_pod_cidrs(cidrs).map_err(|error| error.to_string())
     }
 
-    pub(crate) fn poll_events(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, String> {
-        self.datapath.poll_events(sink).map_err(|error| error.to_string())
+    /// Hands over the kernel's events, with the engine that can name what they are about.
+    ///
+    /// # Errors
+    /// When the kernel's buffer can't be read.
+    pub(crate) fn poll_events(&mut self, sink: &mut dyn FnMut(Event, &Cluster)) -> Result<usize, String> {
+        let Gate { datapath, cluster, .. } = self;
+        datapath.poll_events(&mut |event| sink(event, cluster)).map_err(|error| error.to_string())
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, String> {

@@ -28,5 +28,5 @@ mod status;
 pub use agent::run;
 pub use error::Error;
 pub use feedback::{ACCEPTED, IN_FORCE};
-pub use options::{ApiOptions, Options, PodConditions};
+pub use options::{ApiOptions, FlowOptions, Options, PodConditions};
 pub use status::{Fault, KernelStatus, PodStatus, SourceStatus, Status};

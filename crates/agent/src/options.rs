@@ -31,6 +31,13 @@ pub struct ApiOptions {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What is kept of the flows that were seen.
+#[derive(Clone, Debug, Default)]
+pub struct FlowOptions {
+    /// How much of it in memory.
+    pub memory: podgate_flow::Limits,
+}
+
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,6 +67,8 @@ pub struct Options {
     pub api: Option<ApiOptions>,
     /// Which pods get a condition.
     pub pod_conditions: PodConditions,
+    /// What is kept of flows.
+    pub flows: FlowOptions,
 }
 
 impl Options {

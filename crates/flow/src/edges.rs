@@ -1,9 +1,7 @@
 //! Totals by edge and minute: exact, from the kernel's counters, long after single records are gone.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use podgate_policy::Verdict;
 use rustc_hash::FxHashMap;
@@ -155,17 +153,14 @@ const MINUTE: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub struct Edges {
     node: Arc<str>,
-    keep: Duration,
     minute: Timestamp,
     running: FxHashMap<(Arc<Edge>, PolicyVersion), Totals>,
-    /// Finished minutes, oldest first.
-    finished: VecDeque<Arc<EdgeMinute>>,
 }
 
 impl Edges {
-    /// Nothing counted yet; finished minutes are kept for a while.
-    pub fn new(node: Arc<str>, keep: Duration) -> Edges {
-        Edges { node, keep, minute: Timestamp(0), running: FxHashMap::default(), finished: VecDeque::new() }
+    /// Nothing counted yet.
+    pub fn new(node: Arc<str>) -> Edges {
+        Edges { node, minute: Timestamp(0), running: FxHashMap::default() }
     }
 
     /// Adds what was counted just now.
@@ -185,41 +180,37 @@ impl Edges {
         self.running.entry((Arc::new(edge), version)).or_default().add(count.totals);
     }
 
-    /// Closes the running minute when it is over. Returns the minutes that it closed, to be kept elsewhere.
+    /// Closes the running minute when it is over. Returns what it closed, in order of the edges.
     pub fn turn(&mut self, now: Timestamp) -> Vec<Arc<EdgeMinute>> {
         let minute = Timestamp(now.0 - now.0 % MINUTE);
         if minute == self.minute {
             return Vec::new();
         }
-        let closed = std::mem::replace(&mut self.minute, minute);
-        let mut minutes: Vec<_> = self.running.drain().collect();
-        minutes.sort_by(|a, b| a.0.cmp(&b.0));
-        let minutes: Vec<_> = minutes
-            .into_iter()
-            .map(|((edge, policy_version), totals)| {
-                Arc::new(EdgeMinute { minute: closed, node: self.node.clone(), policy_version, edge, totals })
-            })
-            .collect();
-        self.finished.extend(minutes.iter().cloned());
-        while self.finished.front().is_some_and(|oldest| now.since(oldest.minute) > self.keep) {
-            self.finished.pop_front();
-        }
-        minutes
+        let closed = self.running();
+        self.running.clear();
+        self.minute = minute;
+        closed
     }
 
-    /// The minutes from `since` on and before `until`, the running one among them.
-    pub fn minutes(&self, since: Timestamp, until: Timestamp) -> Vec<Arc<EdgeMinute>> {
-        let running = self.running.iter().map(|((edge, policy_version), totals)| EdgeMinute {
+    /// The running minute so far, in order of the edges.
+    pub fn running(&self) -> Vec<Arc<EdgeMinute>> {
+        let minutes = self.running.iter().map(|((edge, policy_version), totals)| EdgeMinute {
             minute: self.minute,
             node: self.node.clone(),
             policy_version: *policy_version,
             edge: edge.clone(),
             totals: *totals,
         });
-        let mut running: Vec<_> = running.map(Arc::new).collect();
-        running.sort_by(|a, b| (&a.edge, a.policy_version).cmp(&(&b.edge, b.policy_version)));
-        let is_asked = |minute: &Arc<EdgeMinute>| minute.minute.0 + MINUTE > since.0 && minute.minute < until;
-        self.finished.iter().cloned().chain(running).filter(is_asked).collect()
+        let mut minutes: Vec<_> = minutes.map(Arc::new).collect();
+        minutes.sort_by(|a, b| (&a.edge, a.policy_version).cmp(&(&b.edge, b.policy_version)));
+        minutes
+    }
+}
+
+impl EdgeMinute {
+    /// Whether some of the minute lies from `since` on and before `until`.
+    pub fn is_within(&self, since: Timestamp, until: Timestamp) -> bool {
+        self.minute.0 + MINUTE > since.0 && self.minute < until
     }
 }
 
@@ -243,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn minutes_add_up_and_go_when_they_are_old() {
-        let mut edges = Edges::new("n".into(), Duration::from_secs(120));
+    fn counts_add_up_until_their_minute_is_over() {
+        let mut edges = Edges::new("n".into());
         let names = Names::new();
         let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
         let version = PolicyVersion(1);
@@ -252,21 +243,14 @@ mod tests {
         edges.count(version, &count(2), &names);
         edges.count(version, &count(3), &names);
         assert!(edges.turn(at(100)).is_empty());
-        let running = edges.minutes(at(0), at(1000));
+        let running = edges.running();
         assert_eq!(running[0].totals.packets, 5);
         let closed = edges.turn(at(121));
         assert_eq!(closed, running);
         assert_eq!((closed[0].minute, closed[0].totals.connections), (at(60), 2));
-        edges.count(version, &count(1), &names);
-        assert_eq!(edges.minutes(at(0), at(1000)).len(), 2);
-        assert_eq!(
-            edges.minutes(at(119), at(1000)).len(),
-            2,
-            "a minute that reaches into the time asked for"
-        );
-        assert_eq!(edges.minutes(at(120), at(1000)).len(), 1);
-        edges.turn(at(200));
-        assert_eq!(edges.minutes(at(0), at(1000)).len(), 1, "the first minute is too old");
+        assert!(edges.running().is_empty());
+        assert!(closed[0].is_within(at(119), at(1000)) && !closed[0].is_within(at(120), at(1000)));
+        assert!(closed[0].is_within(at(0), at(61)) && !closed[0].is_within(at(0), at(60)));
     }
 
     #[test]

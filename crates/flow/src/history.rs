@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Filter, FlowRecord, Timestamp};
+use crate::{EdgeMinute, Filter, FlowRecord, Timestamp};
 
 /// How much a [`History`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Records; about 400 bytes each, names shared.
     pub records: usize,
+    /// Totals of an edge in a minute; about 100 bytes each, edges shared.
+    pub minutes: usize,
     /// Older ones go.
     pub age: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { records: 50_000, age: Duration::from_secs(3600) }
+        Limits { records: 50_000, minutes: 100_000, age: Duration::from_secs(3600) }
     }
 }
 
@@ -110,6 +112,10 @@ struct Inner {
     /// The number of the oldest record that is there.
     first: u64,
     losses: Losses,
+    /// Finished minutes of totals, in the order of their end.
+    minutes: VecDeque<Arc<EdgeMinute>>,
+    /// The running minute, as it was told last.
+    running: Vec<Arc<EdgeMinute>>,
 }
 
 impl History {
@@ -130,6 +136,29 @@ impl History {
         }
         drop(inner);
         self.came.notify_all();
+    }
+
+    /// Adds minutes that are over, and lets the oldest go.
+    pub fn push_minutes(&self, now: Timestamp, minutes: impl IntoIterator<Item = Arc<EdgeMinute>>) {
+        let mut inner = self.lock();
+        inner.minutes.extend(minutes);
+        while inner.minutes.len() > self.limits.minutes
+            || inner.minutes.front().is_some_and(|oldest| now.since(oldest.minute) > self.limits.age)
+        {
+            inner.minutes.pop_front();
+        }
+    }
+
+    /// Says how the running minute stands.
+    pub fn set_running(&self, minutes: Vec<Arc<EdgeMinute>>) {
+        self.lock().running = minutes;
+    }
+
+    /// The totals from `since` on and before `until`, by minute; the running one too.
+    pub fn minutes(&self, since: Timestamp, until: Timestamp) -> Vec<Arc<EdgeMinute>> {
+        let inner = self.lock();
+        let all = inner.minutes.iter().chain(&inner.running);
+        all.filter(|minute| minute.is_within(since, until)).cloned().collect()
     }
 
     /// Says what has been lost so far.
@@ -191,7 +220,7 @@ mod tests {
     use crate::fixture::flow;
 
     fn history(records: usize) -> History {
-        History::new(Limits { records, age: Duration::from_secs(10) })
+        History::new(Limits { records, minutes: 10, age: Duration::from_secs(10) })
     }
 
     #[test]

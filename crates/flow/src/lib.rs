@@ -25,7 +25,7 @@ pub use edges::{Count, Edge, EdgeMinute, Edges, Place, Totals};
 pub use filter::Filter;
 pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};
-pub use names::{Names, RETIRED_FOR};
+pub use names::{KNOWN_FOR, Names};
 pub use observation::{Basis, ConnectionKey, Half, Observation, Would};
 pub use record::{
     Decision, Endpoint, FlowRecord, FlowVerdict, NearMiss, OwnerName, Party, Reason, ServiceName, Staged,

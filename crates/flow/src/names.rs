@@ -5,14 +5,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use podgate_policy::{Decider, DeciderId};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::record::{Endpoint, Party, Reason, ServiceName};
 use crate::{Basis, Protocol, Timestamp};
 
-/// How long a decider that is gone can still be named. Events wait at most a few tens of milliseconds in
-/// the kernel's ring; this leaves room for a machine that stops for a while.
-pub const RETIRED_FOR: Duration = Duration::from_secs(60);
+/// How long a decider keeps the name that it was told with. Its policy may have moved in its file since.
+pub const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// Names for addresses, Service ports and deciders.
 #[derive(Debug, Default)]
@@ -26,8 +25,8 @@ pub struct Names {
 #[derive(Debug)]
 struct Known {
     reason: Arc<Reason>,
-    /// When it went; `None` while in force.
-    retired: Option<Timestamp>,
+    /// When [`Names::age_deciders`] first met it.
+    told: Option<Timestamp>,
 }
 
 impl Names {
@@ -70,38 +69,15 @@ impl Names {
         }
     }
 
-    /// Makes exactly these deciders current. Others stay known for [`RETIRED_FOR`], so that events which
-    /// were in flight while policy changed get the name of the policy that made their verdict.
-    pub fn set_deciders(&mut self, now: Timestamp, current: impl IntoIterator<Item = (DeciderId, Decider)>) {
-        let mut seen = FxHashSet::default();
-        for (id, decider) in current {
-            seen.insert(id);
-            self.deciders.insert(id, Known { reason: Arc::new(Reason::of(&decider)), retired: None });
-        }
-        self.deciders.retain(|id, known| {
-            if seen.contains(id) {
-                return true;
-            }
-            now.since(*known.retired.get_or_insert(now)) < RETIRED_FOR
-        });
-    }
-
     /// Adds deciders, the others stay as they are.
     pub fn add_deciders(&mut self, new: impl IntoIterator<Item = (DeciderId, Decider)>) {
-        let known = |decider: &Decider| Known { reason: Arc::new(Reason::of(decider)), retired: None };
+        let known = |decider: &Decider| Known { reason: Arc::new(Reason::of(decider)), told: None };
         self.deciders.extend(new.into_iter().map(|(id, decider)| (id, known(&decider))));
     }
 
-    /// Lets deciders go that have not been in force for [`RETIRED_FOR`]. Cheaper than
-    /// [`Names::set_deciders`], when new ones are added as they come.
-    pub fn retire_deciders(&mut self, now: Timestamp, is_in_force: impl Fn(DeciderId) -> bool) {
-        self.deciders.retain(|id, known| {
-            if is_in_force(*id) {
-                known.retired = None;
-                return true;
-            }
-            now.since(*known.retired.get_or_insert(now)) < RETIRED_FOR
-        });
+    /// Forgets deciders that were told longer than [`KNOWN_FOR`] ago: who still needs one tells it again.
+    pub fn age_deciders(&mut self, now: Timestamp) {
+        self.deciders.retain(|_, known| now.since(*known.told.get_or_insert(now)) < KNOWN_FOR);
     }
 
     /// Whether a decider can be named.
@@ -193,29 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_decider_is_named_for_a_while() {
-        let mut names = Names::new();
-        let (old, new) = (DeciderId(100), DeciderId(200));
-        names.set_deciders(Timestamp(0), [(old, isolation("old"))]);
-        names.set_deciders(Timestamp(1), [(new, isolation("new"))]);
-        let named = |names: &Names, id| names.reason(Basis::Decider(id)).to_string();
-        assert_eq!(named(&names, old), "isolated by shop/old");
-        assert_eq!(named(&names, new), "isolated by shop/new");
-
-        names.set_deciders(Timestamp(1).after(RETIRED_FOR), [(new, isolation("new"))]);
-        assert_eq!(*names.reason(Basis::Decider(old)), Reason::Forgotten);
-        assert_eq!(named(&names, new), "isolated by shop/new");
-    }
-
-    #[test]
-    fn a_decider_that_comes_back_does_not_age() {
+    fn deciders_are_named_until_they_are_old() {
         let mut names = Names::new();
         let id = DeciderId(100);
-        names.set_deciders(Timestamp(0), [(id, isolation("a"))]);
-        names.set_deciders(Timestamp(1), []);
-        names.set_deciders(Timestamp(2), [(id, isolation("a"))]);
-        names.set_deciders(Timestamp(2).after(RETIRED_FOR), []);
-        assert_ne!(*names.reason(Basis::Decider(id)), Reason::Forgotten);
+        names.add_deciders([(id, isolation("guard"))]);
+        names.age_deciders(Timestamp(5));
+        assert_eq!(names.reason(Basis::Decider(id)).to_string(), "isolated by shop/guard");
+        names.age_deciders(Timestamp(4).after(KNOWN_FOR));
+        assert!(names.knows(id));
+        names.age_deciders(Timestamp(5).after(KNOWN_FOR));
+        assert!(!names.knows(id));
+        assert_eq!(*names.reason(Basis::Decider(id)), Reason::Forgotten);
     }
 
     #[test]

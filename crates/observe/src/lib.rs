@@ -6,12 +6,9 @@
 //!
 //! Absent on purpose: the kernel itself, sockets, and verdicts of our own.
 
-mod deciders;
 mod observation;
 mod observer;
 mod staged;
-mod version;
 
 pub use observation::{boot_time, observation, wall_clock};
 pub use observer::Observer;
-pub use version::{policy_hash, policy_version, version_of};

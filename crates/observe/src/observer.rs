@@ -7,22 +7,19 @@ use std::time::Duration;
 
 use podgate_datapath::Event;
 use podgate_flow::{
-    EdgeMinute, Edges, FlowRecord, History, Joiner, Names, Observation, OwnerName, Party, PolicyVersion,
-    Timestamp,
+    Basis, Count, EdgeMinute, Edges, FlowRecord, History, Joiner, Names, Observation, OwnerName, Party,
+    PolicyVersion, Timestamp,
 };
-use podgate_policy::{Cluster, Delta};
+use podgate_policy::{Cluster, DeciderId};
 use rustc_hash::FxHashSet;
 
-use crate::deciders;
 use crate::observation::{boot_time, observation};
 use crate::staged::Staging;
 
 /// Addresses whose names are kept at hand; more of them, and all are looked up anew.
 const NAMES_AT_HAND: usize = 65_536;
-/// How long totals by minute stay in memory.
-const KEEP_MINUTES: Duration = Duration::from_secs(3600);
-/// How often deciders that are gone are looked for.
-const RETIRE_EVERY: Duration = Duration::from_secs(10);
+/// How often names of deciders are made to grow old.
+const AGE_EVERY: Duration = Duration::from_secs(10);
 
 /// See the module. One loop owns it; readers have the [`History`].
 #[derive(Debug)]
@@ -30,7 +27,6 @@ pub struct Observer {
     names: Names,
     joiner: Joiner,
     history: Arc<History>,
-    version: PolicyVersion,
     /// Addresses that have a name at hand which may be another's by now.
     stale: FxHashSet<IpAddr>,
     at_hand: FxHashSet<IpAddr>,
@@ -38,7 +34,9 @@ pub struct Observer {
     seen: Vec<Observation>,
     staging: Staging,
     edges: BTreeMap<Arc<str>, Edges>,
-    retired: Timestamp,
+    /// Totals came since they were last told.
+    has_counted: bool,
+    aged: Timestamp,
 }
 
 impl Observer {
@@ -48,13 +46,13 @@ impl Observer {
             names: Names::new(),
             joiner: Joiner::new(),
             history,
-            version: PolicyVersion::default(),
             stale: FxHashSet::default(),
             at_hand: FxHashSet::default(),
             seen: Vec::new(),
             staging: Staging::default(),
             edges: BTreeMap::new(),
-            retired: Timestamp(0),
+            has_counted: false,
+            aged: Timestamp(0),
         }
     }
 
@@ -75,37 +73,38 @@ impl Observer {
         }
     }
 
-    /// Says what has just been published, so that what the kernel reports of it can be named.
-    pub fn published(&mut self, cluster: &Cluster, delta: &Delta, version: PolicyVersion) {
-        self.names.add_deciders(deciders::of(cluster, delta));
-        self.version = version;
-        self.joiner.set_policy_version(version);
-    }
-
-    /// Says what has been published to the staged instance.
-    pub fn published_staged(&mut self, candidate: &Cluster, delta: &Delta) {
-        self.names.add_deciders(deciders::of(candidate, delta));
+    /// Says that any address may have changed hands.
+    pub fn touch_all(&mut self) {
+        self.stale.extend(&self.at_hand);
     }
 
     /// Takes a node's event. [`Observer::turn`] makes a record of it.
     pub fn event(&mut self, node: &Arc<str>, event: &Event, cluster: &Cluster) {
-        self.find(event.source, cluster);
-        self.find(event.destination, cluster);
+        self.find_names(event, cluster);
         self.seen.extend(observation(event, node, boot_time(), &self.names));
     }
 
     /// Takes an event of a node's staged instance, whose verdict is none.
     pub fn staged_event(&mut self, node: &Arc<str>, event: &Event, cluster: &Cluster) {
-        self.find(event.source, cluster);
-        self.find(event.destination, cluster);
+        self.find_names(event, cluster);
         if let Some(seen) = observation(event, node, boot_time(), &self.names) {
             self.staging.would_be(seen, event.established);
         }
     }
 
-    /// The totals of a node, to be counted up.
-    pub fn edges(&mut self, node: &Arc<str>) -> &mut Edges {
-        self.edges.entry(node.clone()).or_insert_with(|| Edges::new(node.clone(), KEEP_MINUTES))
+    /// Adds what a node's kernel counted.
+    pub fn count(&mut self, node: &Arc<str>, count: &Count, cluster: &Cluster) {
+        self.find(count.from, cluster);
+        self.find(count.to, cluster);
+        for half in [count.egress, count.ingress].into_iter().flatten() {
+            if let Basis::Decider(id) = half.basis {
+                self.find_decider(id, cluster);
+            }
+        }
+        let version = PolicyVersion(cluster.policy_version());
+        let edges = self.edges.entry(node.clone()).or_insert_with(|| Edges::new(node.clone()));
+        edges.count(version, count, &self.names);
+        self.has_counted = true;
     }
 
     /// Makes records of what came, and puts them into the history. Returns them, and the minutes that ended.
@@ -115,6 +114,7 @@ impl Observer {
         cluster: &Cluster,
     ) -> (Vec<Arc<FlowRecord>>, Vec<Arc<EdgeMinute>>) {
         let mut records = Vec::new();
+        self.joiner.set_policy_version(PolicyVersion(cluster.policy_version()));
         // Nodes are read one after the other. In order of time, a connection's egress comes before its
         // ingress, so that a denial at the destination is shown with what the source's policies said.
         self.seen.sort_by_key(|half| half.time);
@@ -126,14 +126,35 @@ impl Observer {
             self.joiner.observe(now, half, &self.names, &mut records);
         }
         self.joiner.expire(now, &self.names, &mut records);
-        if now.since(self.retired) >= RETIRE_EVERY {
-            self.retired = now;
-            self.names.retire_deciders(now, |id| cluster.decider(id).is_some());
+        if now.since(self.aged) >= AGE_EVERY {
+            self.aged = now;
+            self.names.age_deciders(now);
         }
         let records: Vec<_> = records.into_iter().map(Arc::new).collect();
         self.history.push(now, records.iter().cloned());
-        let minutes = self.edges.values_mut().flat_map(|edges| edges.turn(now)).collect();
+        let minutes: Vec<_> = self.edges.values_mut().flat_map(|edges| edges.turn(now)).collect();
+        if self.has_counted || !minutes.is_empty() {
+            self.has_counted = false;
+            self.history.push_minutes(now, minutes.iter().cloned());
+            self.history.set_running(self.edges.values().flat_map(Edges::running).collect());
+        }
         (records, minutes)
+    }
+
+    fn find_names(&mut self, event: &Event, cluster: &Cluster) {
+        self.find(event.source, cluster);
+        self.find(event.destination, cluster);
+        self.find_decider(event.egress, cluster);
+        self.find_decider(event.ingress, cluster);
+    }
+
+    /// Has the name of a decider at hand. The engine knows those that went a while ago, too.
+    fn find_decider(&mut self, id: DeciderId, cluster: &Cluster) {
+        if !self.names.knows(id)
+            && let Some(decider) = cluster.decider(id)
+        {
+            self.names.add_deciders([(id, decider)]);
+        }
     }
 
     /// Has the name of an address at hand, if anybody knows one.

@@ -242,6 +242,12 @@ impl Cluster {
         self.deciders.get(id)
     }
 
+    /// A number for what the policies that it knows say together: equal on every node and after a restart, for
+    /// the same policies. Never 0.
+    pub fn policy_version(&self) -> u64 {
+        self.policies.sum.max(1)
+    }
+
     /// The choices it was made with.
     pub fn settings(&self) -> Settings {
         self.settings

@@ -52,5 +52,6 @@ fn agent(words: &[&str]) -> Options {
         metrics: None,
         api: None,
         pod_conditions: PodConditions::Gated,
+        flows: Default::default(),
     }
 }

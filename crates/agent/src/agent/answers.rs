@@ -28,6 +28,7 @@ impl Agent {
                     self.count_call("add", "refused");
                     return;
                 }
+                claim.ips.iter().for_each(|ip| self.observer.touch(*ip));
                 self.inventory.claim_addresses(claim.clone(), &mut self.gate.cluster);
                 self.heard.get_or_insert(now);
                 let until = now + Duration::from_millis(patience_ms).min(LONGEST_WAIT);

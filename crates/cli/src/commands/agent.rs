@@ -143,6 +143,7 @@ pub fn run(arguments: Arguments) -> Outcome {
             }
             _ => None,
         },
+        flows: Default::default(),
         pod_conditions: match arguments.pod_conditions {
             Conditions::Gated => PodConditions::Gated,
             Conditions::All => PodConditions::All,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use podgate_api::{Object, ObjectKey};
 use podgate_flow::{History, Limits, Timestamp};
-use podgate_observe::{Observer, policy_version, wall_clock};
+use podgate_observe::{Observer, wall_clock};
 use podgate_policy::{Cluster, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -181,7 +181,6 @@ impl Daemon {
         if !delta.is_empty() || is_new_node || self.kernels.is_behind() {
             let published = self.kernels.publish(&self.cluster, &delta);
             let micros = noticed.elapsed().as_micros() as u64;
-            self.observer.published(&self.cluster, &delta, policy_version(self.in_force.values()));
             published?;
             self.publications += 1;
             if self.publications > 1 {

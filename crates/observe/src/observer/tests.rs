@@ -28,12 +28,12 @@ metadata: {name: closed, namespace: shop}
 spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}
 "#;
 
-fn cluster() -> (Cluster, Delta) {
+fn cluster() -> Cluster {
     let loaded = podgate_api::load_text("o.yaml", OBJECTS);
     let mut cluster = Cluster::new(Settings::default());
     loaded.objects.into_iter().for_each(|object| cluster.apply(object));
-    let delta = cluster.commit();
-    (cluster, delta)
+    cluster.commit();
+    cluster
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -81,13 +81,15 @@ fn observer() -> Observer {
 
 #[test]
 fn events_become_records_with_the_engine_s_names() {
-    let (cluster, delta) = cluster();
+    let cluster = cluster();
     let mut observer = observer();
-    observer.published(&cluster, &delta, PolicyVersion(7));
     observer.event(&"n1".into(), &event(Verdict::Denied, isolation(&cluster)), &cluster);
     let (records, _) = observer.turn(crate::wall_clock(), &cluster);
     let record = &records[0];
-    assert_eq!((record.verdict, record.policy_version), (FlowVerdict::Denied, PolicyVersion(7)));
+    assert_eq!(
+        (record.verdict, record.policy_version),
+        (FlowVerdict::Denied, PolicyVersion(cluster.policy_version()))
+    );
     let Party::Pod { namespace, pod, owner, labels, node } = &*record.source.party else {
         panic!("{record:?}")
     };
@@ -102,9 +104,8 @@ fn events_become_records_with_the_engine_s_names() {
 
 #[test]
 fn an_address_that_changes_hands_changes_its_name() {
-    let (mut cluster, delta) = cluster();
+    let mut cluster = cluster();
     let mut observer = observer();
-    observer.published(&cluster, &delta, PolicyVersion(1));
     let allowed = event(Verdict::Allowed, DeciderId::NOT_ISOLATED);
     let named = |observer: &mut Observer, cluster: &Cluster| {
         observer.event(&"n1".into(), &allowed, cluster);
@@ -127,10 +128,10 @@ fn an_address_that_changes_hands_changes_its_name() {
 
 #[test]
 fn staged_policies_are_told_of_and_decide_nothing() {
-    let (candidate, staged_delta) = cluster();
-    let open = Cluster::new(Settings::default());
+    let candidate = cluster();
+    let mut open = Cluster::new(Settings::default());
+    open.commit();
     let mut observer = observer();
-    observer.published_staged(&candidate, &staged_delta);
     observer.event(&"n1".into(), &event(Verdict::Allowed, DeciderId::NOT_ISOLATED), &open);
     observer.staged_event(&"n1".into(), &event(Verdict::Denied, isolation(&candidate)), &candidate);
     let (records, _) = observer.turn(crate::wall_clock(), &candidate);

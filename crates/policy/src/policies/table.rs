@@ -19,6 +19,8 @@ pub(crate) struct Policies {
     /// Replaced or deleted since the last commit; their places must not be used before its end,
     /// because programs are found by them.
     removed: Vec<PolicyIx>,
+    /// The sum of the fingerprints of those in force.
+    pub sum: u64,
     /// Subject predicates whose policies changed since the last commit.
     pub changed_subjects: FxHashSet<PredId>,
 }
@@ -60,6 +62,7 @@ impl Policies {
     fn forget_name(&mut self, hash: u64, ix: PolicyIx) {
         if let Ok(entry) = self.by_name.find_entry(hash, |found| *found == ix) {
             entry.remove();
+            self.sum = self.sum.wrapping_sub(self.get(ix).version);
         }
     }
 
@@ -72,6 +75,7 @@ impl Policies {
         if let Some(old) = old {
             self.forget_name(hash, old);
         }
+        self.sum = self.sum.wrapping_add(policy.version);
         self.slots[ix as usize] = Some(policy);
         let Policies { by_name, slots, hasher, .. } = self;
         by_name.insert_unique(hash, ix, |ix| {

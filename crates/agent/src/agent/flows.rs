@@ -1,0 +1,47 @@
+//! What went over this node's network, and what decided it.
+
+use super::*;
+
+use podgate_api::Object;
+use podgate_datapath::Counters;
+use podgate_flow::Losses;
+use podgate_observe::wall_clock;
+
+impl Agent {
+    /// Makes records of what the kernel has told since the last time.
+    pub(super) fn watch_flows(&mut self) {
+        let Agent { gate, observer, node, .. } = self;
+        let polled = gate.poll_events(&mut |event, cluster| observer.event(node, &event, cluster));
+        self.note("events", polled.map(drop));
+        self.observer.turn(wall_clock(), &self.gate.cluster);
+    }
+
+    /// Has names of addresses looked up anew that news are about.
+    pub(super) fn touch_names(&mut self, news: &News) {
+        let Agent { observer, gate, .. } = self;
+        let mut touch_pod = |namespace: &str, name: &str| {
+            let pod = gate.cluster.pod(namespace, name);
+            pod.iter().flat_map(|pod| pod.ips()).for_each(|ip| observer.touch(ip));
+        };
+        match news {
+            News::Applied(Watched::Pods, item) => {
+                let Object::Pod(pod) = &item.object else { return };
+                touch_pod(&pod.meta.namespace, &pod.meta.name);
+                pod.ips.iter().for_each(|ip| observer.touch(*ip));
+            }
+            News::Deleted(Watched::Pods, key, _) => touch_pod(&key.namespace, &key.name),
+            // What went while nobody listened is in no list.
+            News::Synced(Watched::Pods | Watched::Nodes) => observer.touch_all(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn count_losses(&mut self, counters: &Counters) {
+        let losses = Losses {
+            kernel: counters.events_lost,
+            suppressed: counters.events_suppressed,
+            ..self.observer.history().losses()
+        };
+        self.observer.history().set_losses(losses);
+    }
+}
