@@ -71,6 +71,8 @@ pub struct Event {
     pub protocol: u8,
     /// ICMP or ICMPv6 type and code.
     pub icmp: Option<(u8, u8)>,
+    /// The flags of the packet's TCP header, FIN the lowest bit; 0 for other protocols.
+    pub tcp_flags: u8,
     /// What happened to the packet.
     pub verdict: Verdict,
     /// The direction that denied it.

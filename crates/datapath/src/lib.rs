@@ -8,6 +8,7 @@
 //! netfilter programs; [`open()`] chooses. Verdicts are made by the engine alone; a backend only looks them up, and adds
 //! the fixed cases that [`Reason`] names.
 
+mod answers;
 pub mod bpf;
 mod error;
 mod event;
@@ -15,15 +16,18 @@ pub mod nft;
 mod options;
 mod report;
 mod select;
+mod totals;
 
+pub use answers::{DnsAnswers, DnsMessage};
 pub use bpf::{BpfDatapath, Unsupported, probe};
 pub use error::Error;
 pub use event::{Event, Reason};
 pub use nft::NftDatapath;
 pub use options::Options as BpfOptions;
-pub use options::{Capacity, EventRate, Options};
+pub use options::{Capacity, EventRate, Mode, Options};
 pub use report::{Counters, PublishReport, Repair, UnknownPods};
 pub use select::{Backend, Capabilities, Opened, open, remove};
+pub use totals::{EdgeTotal, Taken, Traffic};
 
 use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
@@ -54,6 +58,21 @@ pub trait Datapath {
     /// # Errors
     /// When the kernel's buffer can't be read.
     fn poll_events(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, Error>;
+
+    /// Hands over what [`Options::totals`] has counted, each packet in exactly one call. It doesn't wait: a call begins a
+    /// new count, and hands over the one that the call before had ended. So call it every second or so; calls within
+    /// a grace period of the kernel (some 10 ms) after the last one do nothing.
+    ///
+    /// # Errors
+    /// When the kernel's tables can't be read.
+    fn take_totals(&mut self, sink: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error>;
+
+    /// Hands over the packets of name servers to pods of this node that have come in, where [`Options::answers`] asks
+    /// for them. Returns how many.
+    ///
+    /// # Errors
+    /// When the kernel's buffer can't be read.
+    fn poll_answers(&mut self, sink: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error>;
 
     /// The sums over all CPUs, since the tables were loaded (not: since this process started).
     ///

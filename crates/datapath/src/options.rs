@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::bpf::layout::CIDRS;
+use crate::bpf::layout::{ANSWER_PORTS, CIDRS};
 use crate::bpf::load;
 use crate::bpf::publisher::Limits;
-use crate::{Error, UnknownPods};
+use crate::{DnsAnswers, Error, UnknownPods};
+
+/// Edges of [`Options::totals`] where nothing else is said.
+const TOTALS: u32 = 16_384;
 
 /// How much the kernel's tables hold. What doesn't fit is named in [`crate::PublishReport`] and closed.
 ///
@@ -80,6 +83,21 @@ impl Default for EventRate {
     }
 }
 
+/// What becomes of packets that verdict tables deny.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// They are dropped.
+    #[default]
+    Enforce,
+    /// They pass: this datapath only says what it would do, beside another one that enforces and to which it does
+    /// nothing. It needs a pin directory of its own. It sees packets before the other one drops them. Only the BPF
+    /// backend can do it ([`crate::Capabilities::observing`]).
+    Observe {
+        /// Events also for connections that would be allowed.
+        allowed: bool,
+    },
+}
+
 /// What to filter, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -97,6 +115,13 @@ pub struct Options {
     pub capacity: Capacity,
     /// Limits denial events.
     pub event_rate: EventRate,
+    /// How many edges [`crate::Datapath::take_totals`] can tell apart between two calls; `None`: nothing is counted, and
+    /// counting costs nothing. Others than last time's make new tables.
+    pub totals: Option<u32>,
+    /// Drop what is denied, or only tell of it.
+    pub mode: Mode,
+    /// Which answers of name servers [`crate::Datapath::poll_answers`] hands over.
+    pub answers: Option<DnsAnswers>,
 }
 
 impl Options {
@@ -110,7 +135,34 @@ impl Options {
             unknown_pods: UnknownPods::default(),
             capacity: Capacity::default(),
             event_rate: EventRate::default(),
+            totals: Some(TOTALS),
+            mode: Mode::default(),
+            answers: None,
         }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.capacity.check()?;
+        if self.totals.is_some_and(|edges| edges == 0 || edges > 1 << 20) {
+            return Err(Error::Settings(
+                "totals: 1 to 1048576 edges are possible, or none to count nothing".into(),
+            ));
+        }
+        if let Some(DnsAnswers { ports, ring_bytes }) = &self.answers {
+            if ports.is_empty() || ports.len() > ANSWER_PORTS || ports.contains(&0) {
+                return Err(Error::Settings(
+                    "answers: from 1 to 4 ports are possible, each at least 1".into(),
+                ));
+            }
+            if !ring_bytes.is_power_of_two() || *ring_bytes < 16_384 {
+                return Err(Error::Settings(
+                    "answers: ring_bytes must be a power of two, at least 16384".into(),
+                ));
+            }
+        }
+        check_pod_cidrs(&self.pod_cidrs)
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::Reason;
+use crate::{Reason, Traffic};
 
 /// What happens to pod addresses of this node that no publication has named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,14 @@ pub struct Counters {
     pub events_lost: u64,
     /// Events withheld by the event rate.
     pub events_suppressed: u64,
+    /// All that [`crate::Datapath::take_totals`] hands over sooner or later, what found no room included.
+    pub counted: Traffic,
+    /// What found no room there: [`crate::Taken::unattributed`] of all calls.
+    pub unattributed: Traffic,
+    /// Packets of name servers that [`crate::Datapath::poll_answers`] hands over sooner or later.
+    pub answers_submitted: u64,
+    /// Packets of name servers lost because the buffer was full, or unreadable.
+    pub answers_lost: u64,
 }
 
 impl Counters {

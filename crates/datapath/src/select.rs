@@ -9,8 +9,8 @@ use podgate_policy::{Delta, Programs};
 
 use crate::bpf::{self, conntrack, netns::NetNs};
 use crate::{
-    BpfDatapath, Counters, Datapath, Error, Event, NftDatapath, Options, PublishReport, Repair, UnknownPods,
-    Unsupported, nft, probe,
+    BpfDatapath, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, NftDatapath, Options,
+    PublishReport, Repair, Taken, UnknownPods, Unsupported, nft, probe,
 };
 
 /// What enforces in the kernel.
@@ -61,6 +61,12 @@ pub struct Capabilities {
     pub suppressed_by_source: bool,
     /// Events wait in the kernel while no process reads them.
     pub events_outlive_process: bool,
+    /// [`Datapath::take_totals`] has something to hand over, where [`Options::totals`] asks for it.
+    pub totals: bool,
+    /// It can be opened a second time only to observe ([`crate::Mode::Observe`]).
+    pub observing: bool,
+    /// [`Datapath::poll_answers`] has something to hand over, where [`Options::answers`] asks for it.
+    pub answers: bool,
 }
 
 /// A backend, and why it is this one.
@@ -140,6 +146,14 @@ impl<D: Datapath> Datapath for Successor<D> {
 
     fn poll_events(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, Error> {
         self.datapath.poll_events(sink)
+    }
+
+    fn take_totals(&mut self, sink: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error> {
+        self.datapath.take_totals(sink)
+    }
+
+    fn poll_answers(&mut self, sink: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
+        self.datapath.poll_answers(sink)
     }
 
     fn counters(&self) -> Result<Counters, Error> {

@@ -54,10 +54,13 @@ fn a_pod_without_programs_is_open_and_one_with_is_judged(backend: Backend) {
     let open = seen.iter().find(|e| e.source == pod4(2) && e.verdict == Verdict::Allowed).expect("allowed");
     assert_eq!((open.ingress, open.destination_port, open.protocol), (DeciderId(8), 80, TCP));
     assert_eq!((open.egress, open.denied_by), (DeciderId::NOT_ISOLATED, None));
+    assert_eq!(open.tcp_flags, 2, "a connection's first packet has SYN alone");
     assert!(open.source_is_local && open.destination_is_local && open.source_is_pod && !open.reply);
     let shut = seen.iter().find(|e| e.source == pod6(3) && e.protocol == TCP).expect("denied");
     assert_eq!((shut.verdict, shut.reason), (Verdict::Denied, Reason::Policy));
     assert_eq!((shut.ingress, shut.denied_by), (DeciderId(7), Some(Direction::Ingress)));
+    assert_eq!(shut.tcp_flags, 2);
+    assert!(seen.iter().filter(|e| e.protocol != TCP).all(|e| e.tcp_flags == 0));
     let ping = seen.iter().find(|e| e.protocol == ICMPV6 && e.destination == pod6(3)).expect("ping");
     assert_eq!((ping.icmp, ping.verdict, ping.source_port), (Some((128, 0)), Verdict::Allowed, 0));
     let connections = seen.iter().filter(|e| e.source == pod4(1) && e.protocol == TCP).count();

@@ -90,6 +90,7 @@ fn parse(bytes: &[u8]) -> Option<Event> {
         protocol,
         icmp: icmp
             .then(|| (raw.u8(offset_of!(RawEvent, icmp_type)), raw.u8(offset_of!(RawEvent, icmp_code)))),
+        tcp_flags: raw.u8(offset_of!(RawEvent, tcp_flags)),
         verdict: match raw.u8(offset_of!(RawEvent, allowed)) {
             0 => Verdict::Denied,
             _ => Verdict::Allowed,

@@ -23,6 +23,8 @@ pub(crate) const FIRST_CLASS: u32 = 4;
 pub(crate) const ITSELF: u32 = 1 << 31;
 
 pub(crate) const CIDRS: usize = 8;
+/// How many ports of name servers the program knows.
+pub(crate) const ANSWER_PORTS: usize = 4;
 pub(crate) const UNPLACED_BITS: usize = 65536;
 
 pub(crate) const IDENT_SIZE: usize = 16;
@@ -144,7 +146,8 @@ pub(crate) struct RawEvent {
     pub(crate) flags: u8,
     pub(crate) icmp_type: u8,
     pub(crate) icmp_code: u8,
-    pub(crate) pad: [u8; 2],
+    pub(crate) tcp_flags: u8,
+    pub(crate) pad: u8,
 }
 
 pub(crate) const EVENT_REPLY: u8 = 1;
@@ -181,6 +184,7 @@ const _: () = {
     assert!(offset_of!(RawEvent, source_port) == 80);
     assert!(offset_of!(RawEvent, protocol) == 86);
     assert!(offset_of!(RawEvent, icmp_type) == 92);
+    assert!(offset_of!(RawEvent, tcp_flags) == 94);
     assert!(size_of::<RawEvent>() == 96);
 };
 

@@ -41,8 +41,8 @@ use self::netns::NetNs;
 use self::news::NftNews;
 use self::publisher::Publisher;
 use crate::{
-    Backend, Capabilities, Counters, Datapath, Error, Event, Options, PublishReport, Repair, UnknownPods,
-    options,
+    Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options,
+    PublishReport, Repair, Taken, UnknownPods, options,
 };
 
 pub use self::probe::{Unsupported, probe};
@@ -80,8 +80,10 @@ impl BpfDatapath {
     /// # Errors
     /// When the kernel or the options don't allow it; [`probe()`] tells more about the kernel.
     pub fn open(options: Options) -> Result<Self, Error> {
-        options.capacity.check()?;
-        options::check_pod_cidrs(&options.pod_cidrs)?;
+        options.check()?;
+        if options.mode != Mode::Enforce {
+            return Err(Error::Settings("this backend can't only observe".into()));
+        }
         let netns = NetNs::open(options.netns.as_deref())?;
         let lock = load::lock(&options.pin_dir)?;
         let nft_news = netns.run(NftNews::listen)??;
@@ -164,6 +166,14 @@ impl Datapath for BpfDatapath {
         Ok(earlier + self.events.drain(sink)?)
     }
 
+    fn take_totals(&mut self, _: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error> {
+        Ok(Taken::default())
+    }
+
+    fn poll_answers(&mut self, _: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     fn counters(&self) -> Result<Counters, Error> {
         self.publisher.store().counters()
     }
@@ -189,6 +199,9 @@ impl Datapath for BpfDatapath {
             original_destination: true,
             suppressed_by_source: true,
             events_outlive_process: true,
+            totals: false,
+            observing: false,
+            answers: false,
         }
     }
 

@@ -76,6 +76,7 @@ pub(super) struct Packet {
     pub(super) destination_port: u16,
     pub(super) protocol: u8,
     pub(super) icmp: Option<(u8, u8)>,
+    pub(super) tcp_flags: u8,
     pub(super) length: u32,
 }
 
@@ -183,8 +184,16 @@ fn parse(bytes: &[u8]) -> Option<Packet> {
         let (protocol, upper) = skip_extension_headers(bytes)?;
         (address(8)?, address(24)?, u32::from(be16(4)?) + 40, protocol, upper)
     };
-    let mut packet =
-        Packet { source, destination, source_port: 0, destination_port: 0, protocol, icmp: None, length };
+    let mut packet = Packet {
+        source,
+        destination,
+        source_port: 0,
+        destination_port: 0,
+        protocol,
+        icmp: None,
+        tcp_flags: 0,
+        length,
+    };
     let Some(upper) = upper else { return Some(packet) };
     if protocol == if v4 { 1 } else { 58 } {
         packet.icmp = bytes.get(upper..upper + 2).map(|head| (head[0], head[1]));
@@ -192,6 +201,9 @@ fn parse(bytes: &[u8]) -> Option<Packet> {
         && let (Some(source), Some(destination)) = (be16(upper), be16(upper + 2))
     {
         (packet.source_port, packet.destination_port) = (source, destination);
+        if protocol == 6 {
+            packet.tcp_flags = bytes.get(upper + 13).copied().unwrap_or(0);
+        }
     }
     Some(packet)
 }

@@ -37,8 +37,8 @@ use self::table::Table;
 use crate::bpf::netns::NetNs;
 use crate::bpf::publisher::Publisher;
 use crate::{
-    Backend, Capabilities, Counters, Datapath, Error, Event, EventRate, Options, PublishReport, Reason,
-    Repair, UnknownPods, options,
+    Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, EventRate, Mode, Options,
+    PublishReport, Reason, Repair, Taken, UnknownPods, options,
 };
 
 /// The table, of family inet. Not the one that keeps connection tracking on for BPF: each goes without the other.
@@ -78,8 +78,10 @@ impl NftDatapath {
     /// # Errors
     /// When the kernel or the options don't allow it.
     pub fn open(options: Options) -> Result<Self, Error> {
-        options.capacity.check()?;
-        options::check_pod_cidrs(&options.pod_cidrs)?;
+        options.check()?;
+        if options.mode != Mode::Enforce {
+            return Err(Error::Settings("the nftables backend can't only observe, use bpf".into()));
+        }
         let netns = NetNs::open(options.netns.as_deref())?;
         let mut query = Socket::open(&netns)?;
         let log = open_log(&options, &netns)?;
@@ -173,6 +175,14 @@ impl Datapath for NftDatapath {
         Ok(events.map(sink).count())
     }
 
+    fn take_totals(&mut self, _: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error> {
+        Ok(Taken::default())
+    }
+
+    fn poll_answers(&mut self, _: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     fn counters(&self) -> Result<Counters, Error> {
         let store = self.publisher.store();
         let by_name = store.counters(&mut self.query.borrow_mut())?;
@@ -195,6 +205,7 @@ impl Datapath for NftDatapath {
             events_submitted: events - lost,
             events_lost: lost,
             events_suppressed: suppressed,
+            ..Counters::default()
         })
     }
 
@@ -223,6 +234,9 @@ impl Datapath for NftDatapath {
             original_destination: false,
             suppressed_by_source: false,
             events_outlive_process: false,
+            totals: false,
+            observing: false,
+            answers: false,
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) fn event(store: &NftStore, logged: Logged, mut packet: Packet) -> Opt
         original_destination: None,
         protocol: packet.protocol,
         icmp: packet.icmp,
+        tcp_flags: packet.tcp_flags,
         verdict: if denied_by.is_some() { Verdict::Denied } else { Verdict::Allowed },
         denied_by,
         reason,

@@ -197,7 +197,8 @@ struct pg_event {
 	__u8 flags;
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 pad[2];
+	__u8 tcp_flags;
+	__u8 pad;
 };
 PG_OFFSET_IS(struct pg_event, source, 24);
 PG_OFFSET_IS(struct pg_event, original_address, 56);
@@ -205,6 +206,7 @@ PG_OFFSET_IS(struct pg_event, suppressed, 72);
 PG_OFFSET_IS(struct pg_event, source_port, 80);
 PG_OFFSET_IS(struct pg_event, protocol, 86);
 PG_OFFSET_IS(struct pg_event, icmp_type, 92);
+PG_OFFSET_IS(struct pg_event, tcp_flags, 94);
 PG_SIZE_IS(struct pg_event, 96);
 
 #endif

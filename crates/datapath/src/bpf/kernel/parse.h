@@ -25,6 +25,8 @@ struct packet {
 	__u8 icmp_code;
 	/* 0, or the reason (enum pg_reason) why protocol and port aren't known. */
 	__u8 unclassifiable;
+	/* Where the upper layer's header begins. */
+	__u16 upper;
 };
 
 static __always_inline void turn_round(struct packet *packet)
@@ -137,6 +139,7 @@ static __always_inline void parse_ports(const struct bpf_dynptr *data, __u32 off
 		packet->icmp_type = upper[0];
 		packet->icmp_code = upper[1];
 	} else {
+		packet->upper = offset;
 		packet->source_port = upper[0] << 8 | upper[1];
 		packet->destination_port = upper[2] << 8 | upper[3];
 	}
@@ -184,6 +187,22 @@ static __always_inline void parse(struct __sk_buff *skb, struct packet *packet)
 			return;
 	}
 	parse_ports(&data, offset, packet);
+}
+
+/*
+ * Apart from parsing, which all packets pay for: 0 also when the header is cut short. A function of its own,
+ * because compilers put other variables where a dynptr was, and the verifier takes that for a forgery.
+ */
+static __noinline __u8 tcp_flags(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_dynptr data;
+	const __u8 *flags;
+	__u8 buffer[1] = {};
+
+	if (packet->protocol != 6 || !packet->upper || bpf_dynptr_from_skb(skb, 0, &data))
+		return 0;
+	flags = bpf_dynptr_slice(&data, packet->upper + 13, buffer, sizeof(buffer));
+	return flags ? *flags : 0;
 }
 
 #endif

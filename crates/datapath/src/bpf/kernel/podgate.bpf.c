@@ -298,6 +298,7 @@ static __always_inline bool over_rate(const struct pg_config *cfg, const __u32 *
 }
 
 struct report {
+	struct __sk_buff *skb;
 	const struct pg_config *cfg;
 	struct pg_counters *count;
 	const struct nf_conn___pg *ct;
@@ -316,6 +317,7 @@ static __noinline void emit(const struct report *report, const struct packet *pa
 	struct pg_counters *count = report->count;
 	__u64 now = bpf_ktime_get_ns();
 	__u32 suppressed = 0;
+	__u8 flags;
 	struct pg_event *event;
 
 	count->events_attempted++;
@@ -323,6 +325,7 @@ static __noinline void emit(const struct report *report, const struct packet *pa
 		count->events_suppressed++;
 		return;
 	}
+	flags = tcp_flags(report->skb, packet);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count->events_lost++;
@@ -348,7 +351,8 @@ static __noinline void emit(const struct report *report, const struct packet *pa
 	event->flags = report->flags;
 	event->icmp_type = packet->icmp_type;
 	event->icmp_code = packet->icmp_code;
-	event->pad[0] = event->pad[1] = 0;
+	event->tcp_flags = flags;
+	event->pad = 0;
 	if (ct && BPF_CORE_READ(ct, status) & CT_DST_NAT) {
 		event->flags |= PG_EVENT_DST_NAT;
 		bpf_core_read(event->original_address, 16, &ct->tuplehash[0].tuple.dst.u3);
@@ -487,6 +491,7 @@ int podgate(struct bpf_nf_ctx *ctx)
 	} else {
 		count->denied[report.reason & (PG_REASONS - 1)]++;
 	}
+	report.skb = (struct __sk_buff *)ctx->skb;
 	report.ct = ct;
 	report.cfg = cfg;
 	report.count = count;
