@@ -50,6 +50,7 @@ fn event(verdict: Verdict, ingress: DeciderId) -> Event {
         original_destination: None,
         protocol: 6,
         icmp: None,
+        tcp_flags: 2,
         verdict,
         denied_by: (verdict == Verdict::Denied).then_some(Direction::Ingress),
         reason: KernelReason::Policy,
