@@ -17,7 +17,7 @@ use crate::joint::{CellId, End, EndId, Joint};
 use crate::ports::PortSet;
 use crate::reach::NamedPorts;
 use crate::reach::names::{Namer, joined};
-use crate::world::{Family, Hypothesis, HypothesisNamespaces, VariantId, World, describe};
+use crate::world::{Family, Hypothesis, HypothesisNamespaces, VariantId, World};
 
 /// The address at which clouds tell virtual machines their secrets.
 pub const METADATA: &str = "169.254.169.254";
@@ -240,11 +240,11 @@ pub fn in_words(hypothesis: &Hypothesis) -> String {
     let namespaces = match &hypothesis.namespaces {
         HypothesisNamespaces::Named(name) => format!("namespace {name}"),
         HypothesisNamespaces::Any => "any namespace".to_owned(),
-        HypothesisNamespaces::Selected(selector) => format!("namespaces with {}", describe(selector)),
+        HypothesisNamespaces::Selected(selector) => format!("namespaces with {selector}"),
     };
     match &hypothesis.pods {
         None => format!("any pod in {namespaces}"),
-        Some(selector) => format!("pods with {} in {namespaces}", describe(selector)),
+        Some(selector) => format!("pods with {selector} in {namespaces}"),
     }
 }
 

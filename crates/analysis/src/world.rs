@@ -16,8 +16,6 @@ pub use podgate_policy::Family;
 use podgate_policy::{Cluster, Identity, Settings};
 use rustc_hash::FxHashMap;
 
-pub use hypotheses::describe;
-
 /// Place of a workload in [`World::workloads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkloadId(pub u32);

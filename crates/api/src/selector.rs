@@ -1,5 +1,7 @@
 //! Label selectors (`metav1.LabelSelector`), normalised.
 
+use std::fmt;
+
 use crate::Labels;
 
 /// A label selector: all requirements must hold; without requirements it selects everything.
@@ -89,6 +91,30 @@ impl Requirement {
             Operator::NotIn => !value.is_some_and(listed),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
+/// As kubectl writes selectors: `app=web, tier notin (a, b)`; nothing for one that selects everything.
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, requirement) in self.requirements.iter().enumerate() {
+            write!(f, "{}{requirement}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, values) = (&self.key, self.values.join(", "));
+        match (self.operator, self.values.len()) {
+            (Operator::In, 1) => write!(f, "{key}={values}"),
+            (Operator::NotIn, 1) => write!(f, "{key}!={values}"),
+            (Operator::In, _) => write!(f, "{key} in ({values})"),
+            (Operator::NotIn, _) => write!(f, "{key} notin ({values})"),
+            (Operator::Exists, _) => f.write_str(key),
+            (Operator::DoesNotExist, _) => write!(f, "!{key}"),
         }
     }
 }

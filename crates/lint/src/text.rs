@@ -46,7 +46,7 @@ pub(crate) fn selector(selector: &LabelSelector) -> String {
     if selector.is_everything() {
         return "{}".to_owned();
     }
-    podgate_analysis::world::describe(selector)
+    selector.to_string()
 }
 
 /// A selector as YAML below a key, indented by so many spaces.

@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 
 use super::{End, EndError, EndKind, NamedKind, nearest};
 use crate::ip::IpSet;
-use crate::world::{Family, PodId, VariantId, Workload, World, describe};
+use crate::world::{Family, PodId, VariantId, Workload, World};
 
 /// What an end is in a [`World`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -398,7 +398,7 @@ impl World {
             .into_iter()
             .filter(|pod| selector.matches(&self.pod_object(*pod).meta.labels))
             .collect();
-        let shown = describe(selector);
+        let shown = selector.to_string();
         let title = match namespace {
             Some(namespace) => format!("{namespace}/* with {shown}"),
             None => format!("pods with {shown}"),

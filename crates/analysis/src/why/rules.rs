@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use podgate_api::{
     ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterRule, LabelSelector, Labels, NAMESPACE_NAME_LABEL,
-    NetworkPolicy, Operator, Peer, Pod, PortMatch, Protocol, Requirement, Rule,
+    NetworkPolicy, Operator, Peer, Pod, PortMatch, Protocol, Rule,
 };
 use podgate_policy::{Direction, PolicyRef, PortKey};
 
 use crate::ends::nearest;
-use crate::world::{World, describe};
+use crate::world::World;
 
 /// The text of a policy.
 #[derive(Clone, Copy, Debug)]
@@ -322,7 +322,7 @@ fn labels_miss(
             (true, Operator::In) => {
                 format!("it means namespace {}, and {place}", requirement.values.join(" or "))
             }
-            _ => format!("it wants {what} with {}, and {name} {has}", one(requirement)),
+            _ => format!("it wants {what} with {}, and {name} {has}", requirement),
         });
     }
 }
@@ -334,15 +334,11 @@ fn is_slip(value: &str, meant: &[String]) -> bool {
     near.iter().any(|near| letters(near) != letters(value))
 }
 
-fn one(requirement: &Requirement) -> String {
-    describe(&LabelSelector::new(vec![requirement.clone()]))
-}
-
 fn with(selector: &LabelSelector) -> String {
     match (selector.is_invalid(), selector.is_everything()) {
         (true, _) => " by a selector that can't be read".to_owned(),
         (_, true) => String::new(),
-        _ => format!(" with {}", describe(selector)),
+        _ => format!(" with {}", selector),
     }
 }
 

@@ -96,13 +96,13 @@ fn make(
                 // Several names at once: those namespaces have hypothetical pods of their own.
                 return None;
             }
-            let name = format!("[namespaces with {}]", describe(selector));
+            let name = format!("[namespaces with {selector}]");
             (name.clone(), (!known.contains_key(name.as_str())).then(|| new_namespace(name, labels)))
         }
     };
     let (name, labels) = match &hypothesis.pods {
         None => ("[any pod]".to_owned(), Labels::new()),
-        Some(selector) => (format!("[pods with {}]", describe(selector)), example(selector)?),
+        Some(selector) => (format!("[pods with {selector}]"), example(selector)?),
     };
     let pod = Pod { meta: Meta { name, namespace, labels, ..Meta::default() }, ..Pod::default() };
     Some((hypothesis, made, pod))
@@ -127,24 +127,4 @@ fn example(selector: &LabelSelector) -> Option<Labels> {
         }
     }
     selector.matches(&labels).then_some(labels)
-}
-
-/// `app=web, tier in (a, b), !legacy`: as `kubectl -l` writes selectors.
-pub fn describe(selector: &LabelSelector) -> String {
-    let parts: Vec<String> = selector
-        .requirements()
-        .iter()
-        .map(|requirement| {
-            let (key, values) = (&requirement.key, requirement.values.join(", "));
-            match (requirement.operator, requirement.values.len()) {
-                (Operator::In, 1) => format!("{key}={values}"),
-                (Operator::NotIn, 1) => format!("{key}!={values}"),
-                (Operator::In, _) => format!("{key} in ({values})"),
-                (Operator::NotIn, _) => format!("{key} notin ({values})"),
-                (Operator::Exists, _) => key.clone(),
-                (Operator::DoesNotExist, _) => format!("!{key}"),
-            }
-        })
-        .collect();
-    parts.join(", ")
 }
