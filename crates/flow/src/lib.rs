@@ -16,6 +16,7 @@ mod fixture;
 mod history;
 mod joiner;
 mod names;
+mod nearest;
 mod observation;
 mod record;
 mod time;
@@ -26,6 +27,7 @@ pub use filter::Filter;
 pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};
 pub use names::{KNOWN_FOR, Names};
+pub use nearest::nearest;
 pub use observation::{Basis, ConnectionKey, Half, Observation, Would};
 pub use record::{
     Decision, Endpoint, FlowRecord, FlowVerdict, NearMiss, OwnerName, Party, Reason, ServiceName, Staged,

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use podgate_api::Source;
+use podgate_api::{NetworkPolicy, Source};
 
 use crate::cluster::Cluster;
 use crate::evaluate::{Connection, Decision, Reason};
-use crate::policies::CompiledRule;
+use crate::policies::{CompiledRule, PolicyObject};
 use crate::predicates::{NameId, PredId};
+use crate::programs::ProgramState;
 use crate::tables::{Direction, Family, Kind, PolicyRef, PortKey, RuleRef, Tier};
 
 /// A verdict with everything that was asked on the way to it.
@@ -51,6 +52,19 @@ pub struct RuleTrace {
     pub matches: bool,
 }
 
+/// A rule of a NetworkPolicy that isolates one end of a connection, and doesn't match it.
+#[derive(Clone, Copy, Debug)]
+pub struct NearRule<'a> {
+    /// The policy.
+    pub policy: &'a NetworkPolicy,
+    /// The rule's place in the policy's list of the direction.
+    pub index: u32,
+    /// Some peer of the rule is the other end.
+    pub peer: bool,
+    /// Some port of the rule is the connection's.
+    pub port: bool,
+}
+
 /// What a rule does where it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -87,22 +101,8 @@ impl Cluster {
         destination: IpAddr,
         key: PortKey,
     ) -> Vec<PolicyTrace> {
-        let program = self.told(subject).and_then(|told| match direction {
-            Direction::Egress => told.egress(),
-            Direction::Ingress => told.ingress(),
-        });
-        let Some(state) = program.and_then(|program| self.programs.states.get(&program)) else {
-            return Vec::new();
-        };
-        let is_pod = self.told(other).is_some();
-        let named = self.named_at(destination, key);
-        let matches_peer = |rule: &CompiledRule| {
-            rule.any || (rule.all_pods && is_pod) || rule.peers.iter().any(|id| self.answers(other, *id))
-        };
-        let matches_port = |rule: &CompiledRule| {
-            rule.ranges.iter().any(|(lo, hi)| (*lo..=*hi).contains(&key.0))
-                || rule.named.iter().any(|name| named.contains(name))
-        };
+        let Some(state) = self.program_state(direction, subject) else { return Vec::new() };
+        let asked = Asked::new(self, other, destination, key);
         let policies = state.key.policies.iter().map(|ix| self.policies.get(*ix));
         policies
             .map(|policy| PolicyTrace {
@@ -115,9 +115,9 @@ impl Cluster {
                     .map(|(rule, effect)| {
                         let parts = || policy.parts(direction, rule.index);
                         RuleTrace {
-                            peer: parts().any(matches_peer),
-                            port: parts().any(matches_port),
-                            matches: parts().any(|part| matches_peer(part) && matches_port(part)),
+                            peer: parts().any(|part| asked.matches_peer(part)),
+                            port: parts().any(|part| asked.matches_port(part)),
+                            matches: parts().any(|part| asked.matches(part)),
                             // What can't be understood does not do what is written: it fails closed.
                             effect: parts().next().map_or(effect, |part| part.effect),
                             rule,
@@ -126,6 +126,49 @@ impl Cluster {
                     .collect(),
             })
             .collect()
+    }
+
+    /// The rules of the NetworkPolicies that isolate one end, and that match the peer without the port, the port
+    /// without the peer, or neither: by policy name and place. Nothing where a rule matches, or where no
+    /// NetworkPolicy isolates.
+    pub fn near_rules(&self, connection: &Connection, direction: Direction) -> Vec<NearRule<'_>> {
+        let Connection { from, to, protocol, port } = *connection;
+        let (subject, other) = match direction {
+            Direction::Egress => (from, to),
+            Direction::Ingress => (to, from),
+        };
+        let Some(state) = self.program_state(direction, subject) else { return Vec::new() };
+        let asked = Asked::new(self, other, to, PortKey::new(protocol, port));
+        let mut near: Vec<NearRule> = Vec::new();
+        for policy in state.key.policies.iter().map(|ix| self.policies.get(*ix)) {
+            let PolicyObject::Namespaced(written) = &policy.object else { continue };
+            for part in policy.rules(direction).unwrap_or_default() {
+                let (peer, port) = (asked.matches_peer(part), asked.matches_port(part));
+                if peer && port {
+                    return Vec::new();
+                }
+                match near
+                    .last_mut()
+                    .filter(|last| last.index == part.index && std::ptr::eq(last.policy, written))
+                {
+                    Some(last) => {
+                        last.peer |= peer;
+                        last.port |= port;
+                    }
+                    None => near.push(NearRule { policy: written, index: part.index, peer, port }),
+                }
+            }
+        }
+        near
+    }
+
+    fn program_state(&self, direction: Direction, subject: IpAddr) -> Option<&ProgramState> {
+        let told = self.told(subject)?;
+        let program = match direction {
+            Direction::Egress => told.egress(),
+            Direction::Ingress => told.ingress(),
+        };
+        self.programs.states.get(&program?).map(|state| &**state)
     }
 
     /// Whether an address answers a predicate with yes.
@@ -141,5 +184,37 @@ impl Cluster {
         let Some(pod) = self.pod_at(ip) else { return Vec::new() };
         let ports = pod.named_ports().filter(|(_, protocol, number)| PortKey::new(*protocol, *number) == key);
         ports.filter_map(|(name, protocol, _)| Some((self.names.find(name)?, protocol))).collect()
+    }
+}
+
+/// What rules are asked: is it this peer, is it this port?
+struct Asked<'a> {
+    cluster: &'a Cluster,
+    other: IpAddr,
+    is_pod: bool,
+    key: PortKey,
+    /// What the destination calls the port.
+    named: Vec<(NameId, u8)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(cluster: &'a Cluster, other: IpAddr, destination: IpAddr, key: PortKey) -> Asked<'a> {
+        let is_pod = cluster.told(other).is_some();
+        Asked { cluster, other, is_pod, key, named: cluster.named_at(destination, key) }
+    }
+
+    fn matches_peer(&self, rule: &CompiledRule) -> bool {
+        rule.any
+            || (rule.all_pods && self.is_pod)
+            || rule.peers.iter().any(|id| self.cluster.answers(self.other, *id))
+    }
+
+    fn matches_port(&self, rule: &CompiledRule) -> bool {
+        rule.ranges.iter().any(|(lo, hi)| (*lo..=*hi).contains(&self.key.0))
+            || rule.named.iter().any(|name| self.named.contains(name))
+    }
+
+    fn matches(&self, rule: &CompiledRule) -> bool {
+        self.matches_peer(rule) && self.matches_port(rule)
     }
 }

@@ -38,7 +38,7 @@ mod view;
 
 pub use cluster::{Cluster, Settings, Size};
 pub use evaluate::{Connection, Decision, Reason, Side};
-pub use explain::{Effect, Explanation, PolicyTrace, RuleTrace};
+pub use explain::{Effect, Explanation, NearRule, PolicyTrace, RuleTrace};
 pub use intern::LabelsView;
 pub use program::{Program, Programs};
 pub use redundancy::{PolicyUse, RuleUse};
