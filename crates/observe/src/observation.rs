@@ -4,38 +4,99 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use podgate_datapath::{Event, Reason as KernelReason};
-use podgate_flow::{Basis, Half, Names, Observation, Party, Protocol, TcpFlags, Timestamp};
+use podgate_datapath::{EdgeTotal, Event, Reason as KernelReason, Traffic};
+use podgate_flow::{Basis, Count, Half, Names, Observation, Party, Protocol, TcpFlags, Timestamp, Totals};
 use podgate_policy::{DeciderId, Direction, Verdict};
+
+/// What a kernel says of packets, one by one or many together.
+struct Judged {
+    source: IpAddr,
+    destination: IpAddr,
+    source_is_local: bool,
+    destination_is_local: bool,
+    verdict: Verdict,
+    denied_by: Option<Direction>,
+    reason: KernelReason,
+    egress: DeciderId,
+    ingress: DeciderId,
+}
+
+impl Judged {
+    /// What the node decided at the source and at the destination; `None` where it had nothing to decide.
+    fn halves(&self, node: &str, names: &Names) -> (Option<Half>, Option<Half>) {
+        let half = |direction: Direction, decider: DeciderId, other: IpAddr| {
+            let is_denied = self.verdict == Verdict::Denied
+                && self.denied_by.is_none_or(|denied_by| denied_by == direction);
+            let verdict = if is_denied { Verdict::Denied } else { Verdict::Allowed };
+            let is_own_node = matches!(&*names.party(other), Party::Node { node: n } if n == node);
+            let basis = match self.reason {
+                _ if !is_denied && is_own_node && decider == DeciderId::NOT_ISOLATED => Basis::OwnNode,
+                KernelReason::TableFull if is_denied => Basis::TableFull,
+                KernelReason::UnknownPod if is_denied => Basis::UnknownPod,
+                KernelReason::Fragment | KernelReason::Unparsable if is_denied => Basis::Unreadable,
+                KernelReason::NoRow if is_denied => Basis::Incomplete,
+                _ => Basis::Decider(decider),
+            };
+            Half { verdict, basis }
+        };
+        let stopped_at_egress = self.denied_by == Some(Direction::Egress);
+        let unplaced = self.verdict == Verdict::Denied
+            && self.denied_by.is_none()
+            && !self.source_is_local
+            && !self.destination_is_local;
+        let egress = (self.source_is_local || stopped_at_egress || unplaced)
+            .then(|| half(Direction::Egress, self.egress, self.destination));
+        let ingress = ((self.destination_is_local || self.denied_by == Some(Direction::Ingress))
+            && !stopped_at_egress)
+            .then(|| half(Direction::Ingress, self.ingress, self.source));
+        (egress, ingress)
+    }
+}
+
+/// What a node's kernel counted of an edge; `None` when the node had no verdict to make.
+pub fn count(total: &EdgeTotal, node: &str, names: &Names) -> Option<Count> {
+    let judged = Judged {
+        source: total.source,
+        destination: total.destination,
+        source_is_local: total.source_is_local,
+        destination_is_local: total.destination_is_local,
+        verdict: total.verdict,
+        denied_by: total.denied_by,
+        reason: total.reason,
+        egress: total.egress,
+        ingress: total.ingress,
+    };
+    let (egress, ingress) = judged.halves(node, names);
+    if egress.is_none() && ingress.is_none() {
+        return None;
+    }
+    let Traffic { connections, packets, bytes, reply_packets, reply_bytes } = total.traffic;
+    Some(Count {
+        from: total.source,
+        to: total.destination,
+        port: total.destination_port,
+        protocol: Protocol(total.protocol),
+        egress,
+        ingress,
+        totals: Totals { connections, packets, bytes, reply_packets, reply_bytes },
+    })
+}
 
 /// A node's event as an observation; `None` when the node had no verdict to make. `boot` is the wall-clock
 /// time at which the kernel's clock was zero.
 pub fn observation(event: &Event, node: &Arc<str>, boot: Timestamp, names: &Names) -> Option<Observation> {
-    let half = |direction: Direction, decider: DeciderId, other: IpAddr| {
-        let is_denied = event.verdict == Verdict::Denied
-            && event.denied_by.is_none_or(|denied_by| denied_by == direction);
-        let verdict = if is_denied { Verdict::Denied } else { Verdict::Allowed };
-        let is_own_node = matches!(&*names.party(other), Party::Node { node: n } if **n == **node);
-        let basis = match event.reason {
-            _ if !is_denied && is_own_node && decider == DeciderId::NOT_ISOLATED => Basis::OwnNode,
-            KernelReason::TableFull if is_denied => Basis::TableFull,
-            KernelReason::UnknownPod if is_denied => Basis::UnknownPod,
-            KernelReason::Fragment | KernelReason::Unparsable if is_denied => Basis::Unreadable,
-            KernelReason::NoRow if is_denied => Basis::Incomplete,
-            _ => Basis::Decider(decider),
-        };
-        Half { verdict, basis }
+    let judged = Judged {
+        source: event.source,
+        destination: event.destination,
+        source_is_local: event.source_is_local,
+        destination_is_local: event.destination_is_local,
+        verdict: event.verdict,
+        denied_by: event.denied_by,
+        reason: event.reason,
+        egress: event.egress,
+        ingress: event.ingress,
     };
-    let stopped_at_egress = event.denied_by == Some(Direction::Egress);
-    let unplaced = event.verdict == Verdict::Denied
-        && event.denied_by.is_none()
-        && !event.source_is_local
-        && !event.destination_is_local;
-    let egress = (event.source_is_local || stopped_at_egress || unplaced)
-        .then(|| half(Direction::Egress, event.egress, event.destination));
-    let ingress = ((event.destination_is_local || event.denied_by == Some(Direction::Ingress))
-        && !stopped_at_egress)
-        .then(|| half(Direction::Ingress, event.ingress, event.source));
+    let (egress, ingress) = judged.halves(node, names);
     if egress.is_none() && ingress.is_none() {
         return None;
     }

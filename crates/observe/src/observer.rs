@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podgate_datapath::Event;
+use podgate_datapath::{EdgeTotal, Event};
 use podgate_flow::{
-    Basis, Count, EdgeMinute, Edges, FlowRecord, History, Joiner, Names, Observation, OwnerName, Party,
+    EdgeMinute, Edges, FlowRecord, FlowVerdict, History, Joiner, Names, Observation, OwnerName, Party,
     PolicyVersion, Timestamp,
 };
 use podgate_policy::{Cluster, DeciderId};
 use rustc_hash::FxHashSet;
 
-use crate::observation::{boot_time, observation};
+use crate::misses::Misses;
+use crate::observation::{boot_time, count, observation};
 use crate::staged::Staging;
 
 /// Addresses whose names are kept at hand; more of them, and all are looked up anew.
@@ -33,6 +34,7 @@ pub struct Observer {
     /// What came since the last turn.
     seen: Vec<Observation>,
     staging: Staging,
+    misses: Misses,
     edges: BTreeMap<Arc<str>, Edges>,
     /// Totals came since they were last told.
     has_counted: bool,
@@ -50,6 +52,7 @@ impl Observer {
             at_hand: FxHashSet::default(),
             seen: Vec::new(),
             staging: Staging::default(),
+            misses: Misses::default(),
             edges: BTreeMap::new(),
             has_counted: false,
             aged: Timestamp(0),
@@ -93,17 +96,15 @@ impl Observer {
     }
 
     /// Adds what a node's kernel counted.
-    pub fn count(&mut self, node: &Arc<str>, count: &Count, cluster: &Cluster) {
-        self.find(count.from, cluster);
-        self.find(count.to, cluster);
-        for half in [count.egress, count.ingress].into_iter().flatten() {
-            if let Basis::Decider(id) = half.basis {
-                self.find_decider(id, cluster);
-            }
-        }
+    pub fn count(&mut self, node: &Arc<str>, total: &EdgeTotal, cluster: &Cluster) {
+        self.find(total.source, cluster);
+        self.find(total.destination, cluster);
+        self.find_decider(total.egress, cluster);
+        self.find_decider(total.ingress, cluster);
+        let Some(count) = count(total, node, &self.names) else { return };
         let version = PolicyVersion(cluster.policy_version());
         let edges = self.edges.entry(node.clone()).or_insert_with(|| Edges::new(node.clone()));
-        edges.count(version, count, &self.names);
+        edges.count(version, &count, &self.names);
         self.has_counted = true;
     }
 
@@ -129,6 +130,11 @@ impl Observer {
         if now.since(self.aged) >= AGE_EVERY {
             self.aged = now;
             self.names.age_deciders(now);
+        }
+        for record in &mut records {
+            if record.verdict == FlowVerdict::Denied {
+                self.misses.explain(record, cluster);
+            }
         }
         let records: Vec<_> = records.into_iter().map(Arc::new).collect();
         self.history.push(now, records.iter().cloned());

@@ -25,7 +25,9 @@ status: {podIPs: [{ip: 10.0.0.2}]}
 kind: NetworkPolicy
 apiVersion: networking.k8s.io/v1
 metadata: {name: closed, namespace: shop}
-spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5433}]}]
 "#;
 
 fn cluster() -> Cluster {
@@ -100,6 +102,9 @@ fn events_become_records_with_the_engine_s_names() {
     assert!(
         matches!(&*record.ingress.as_ref().unwrap().reason, Reason::Isolated { policies } if policies[0].name == "closed")
     );
+    let nearest = record.ingress.as_ref().unwrap().nearest.as_ref().unwrap();
+    assert_eq!((nearest.policy.name.as_str(), nearest.rule), ("closed", 0), "{nearest:?}");
+    assert!(nearest.but.contains("5433"), "{nearest:?}");
     assert_eq!(observer.history().count(), (1, 1));
 }
 
