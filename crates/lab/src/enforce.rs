@@ -2,6 +2,7 @@
 
 mod client;
 mod daemon;
+mod engine;
 mod files;
 mod kernel;
 mod naming;

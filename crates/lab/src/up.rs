@@ -150,6 +150,7 @@ fn change(lab: &Lab, old: Option<&Plan>, new: &Plan, repair: Repair) -> Result<b
     changed.extend(old.iter().flat_map(|p| &p.nodes).map(|n| n.netns.as_str()).filter(|name| !stays(name)));
     for name in &changed {
         remove_pins(&lab.bpffs().join(name))?;
+        remove_pins(&lab.bpffs().join(format!("{name}-staged")))?;
     }
     // Last: a plan that is stored is complete. The responder takes it over from here.
     lab.store_plan(new)?;
@@ -158,7 +159,7 @@ fn change(lab: &Lab, old: Option<&Plan>, new: &Plan, repair: Repair) -> Result<b
 
 /// Removes the pins of a node whose namespace is gone: a program that is pinned keeps it alive, and would
 /// be taken for that of a new namespace of the same name.
-fn remove_pins(dir: &Path) -> Result<()> {
+pub(crate) fn remove_pins(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io(format!("remove {}", dir.display()), error))

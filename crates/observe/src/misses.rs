@@ -10,11 +10,14 @@ use rustc_hash::FxHashMap;
 /// Answers that are kept; a scan of addresses must not fill the memory.
 const KEPT: usize = 4096;
 
+/// What a denial was about.
+type Denied = (IpAddr, IpAddr, Protocol, u16, Direction);
+
 /// Answers of the engine for one state of the policies.
 #[derive(Debug, Default)]
 pub(crate) struct Misses {
     version: PolicyVersion,
-    known: FxHashMap<(IpAddr, IpAddr, Protocol, u16, Direction), Option<Arc<NearMiss>>>,
+    known: FxHashMap<Denied, Option<Arc<NearMiss>>>,
 }
 
 impl Misses {

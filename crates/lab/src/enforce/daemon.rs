@@ -6,18 +6,19 @@
 //! requests -> answers
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use podgate_api::{Object, ObjectKey};
+use podgate_datapath::Mode as KernelMode;
 use podgate_flow::{History, Limits, Timestamp};
-use podgate_observe::{Observer, wall_clock};
-use podgate_policy::{Cluster, Settings};
+use podgate_observe::{Mode, Observer, mode_of, wall_clock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::engine::Engine;
 use super::files::{Change, Files};
-use super::kernel::{Kernels, REASSERT_EVERY};
+use super::kernel::REASSERT_EVERY;
 use super::naming::{rulings, set_addresses};
 use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET, Status};
 use super::server::Server;
@@ -51,10 +52,9 @@ struct Daemon {
     plan: Plan,
     files: Files,
     sources: Sources,
-    cluster: Cluster,
-    /// What the engine has been told.
-    in_force: BTreeMap<ObjectKey, Object>,
-    kernels: Kernels,
+    enforced: Engine,
+    /// All policies, those that are staged too, beside the enforced ones; only while some are.
+    candidate: Option<Engine>,
     observer: Observer,
     server: Server,
     network: Network,
@@ -69,12 +69,11 @@ impl Daemon {
         let (spec, plan) = request(&lab)?;
         let mut daemon = Daemon {
             files: Files::new(spec.paths.clone())?,
-            kernels: Kernels::open(&lab, &plan)?,
+            enforced: Engine::open(&lab, &plan, KernelMode::Enforce)?,
+            candidate: None,
             server: Server::bind(&lab.file(SOCKET))?,
             network: Network::start(&lab)?,
             sources: Sources::new(&lab),
-            cluster: Cluster::new(Settings::default()),
-            in_force: BTreeMap::new(),
             observer: Observer::new(Arc::new(History::new(Limits::default()))),
             publications: 0,
             last_micros: None,
@@ -110,7 +109,9 @@ impl Daemon {
                 next_tick = now + TICK;
                 self.flows();
                 self.network_news();
-                self.tell_failure("settle", |daemon| daemon.kernels.settle());
+                self.tell_failure("settle", |daemon| {
+                    daemon.engines().try_for_each(|engine| engine.kernels.settle())
+                });
             }
             for (client, request) in self.server.turn() {
                 let reply = self.answer(request);
@@ -118,17 +119,20 @@ impl Daemon {
             }
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING;
-                let count = self.kernels.take_lost();
+                self.totals();
+                let count = self.enforced.kernels.take_lost();
                 if count > 0 {
                     self.server.broadcast(&Reply::Lost(Lost { count, by: LostBy::Kernel }));
                 }
-                if self.kernels.is_behind() {
+                if self.engines().any(|engine| engine.kernels.is_behind()) {
                     self.enforce_or_tell(now);
                 }
             }
             if now >= next_reassert {
                 next_reassert = now + REASSERT_EVERY;
-                self.tell_failure("reassert", |daemon| daemon.kernels.reassert());
+                self.tell_failure("reassert", |daemon| {
+                    daemon.engines().try_for_each(|engine| engine.kernels.reassert())
+                });
             }
         }
         log("ended; what is in the kernel stays in force");
@@ -175,21 +179,22 @@ impl Daemon {
             input.retain(|object| !is_policy(object));
         }
         let plan = Plan::new(self.lab.name(), &input, self.spec.nodes, Some(&self.plan))?;
-        let changes = self.tell_engine(plan.objects(&input));
-        let delta = self.cluster.commit();
-        let is_new_node = self.kernels.follow(&self.lab, &plan)?;
-        if !delta.is_empty() || is_new_node || self.kernels.is_behind() {
-            let published = self.kernels.publish(&self.cluster, &delta);
-            let micros = noticed.elapsed().as_micros() as u64;
-            published?;
+        let objects = plan.objects(&input);
+        let staged = staged(&objects);
+        let in_force = objects.iter().filter(|object| !staged.contains(&object.key()));
+        let mut changes = self.enforced.tell(in_force.cloned());
+        let publishing = self.enforced.publish(&self.lab, &plan);
+        let micros = noticed.elapsed().as_micros() as u64;
+        let is_published = publishing?;
+        if is_published {
             self.publications += 1;
             if self.publications > 1 {
                 self.last_micros = Some(micros);
                 self.slowest_micros = self.slowest_micros.max(micros);
             }
-            self.notice(NoticeEvent::Published { changes, micros });
-        } else if !changes.is_empty() {
-            let micros = noticed.elapsed().as_micros() as u64;
+        }
+        changes.extend(self.stage(&plan, objects, !staged.is_empty())?);
+        if is_published || !changes.is_empty() {
             self.notice(NoticeEvent::Published { changes, micros });
         }
         set_addresses(self.observer.names(), &plan);
@@ -202,32 +207,28 @@ impl Daemon {
         Ok(())
     }
 
-    /// Tells the engine how the objects differ from those it knows.
-    fn tell_engine(&mut self, objects: Vec<Object>) -> Vec<String> {
-        let mut wanted: BTreeMap<ObjectKey, Object> = BTreeMap::new();
-        for object in objects {
-            wanted.insert(object.key(), object);
-        }
-        let mut changes = Vec::new();
-        let is_first = self.in_force.is_empty();
-        for key in self.in_force.keys().filter(|key| !wanted.contains_key(key)) {
-            self.cluster.delete(key);
-            changes.push(format!("- {key}"));
-        }
-        for (key, object) in &wanted {
-            let known = self.in_force.get(key);
-            if known == Some(object) {
-                continue;
+    /// Has staged policies evaluated beside the enforced ones. Returns what changed of them.
+    fn stage(&mut self, plan: &Plan, objects: Vec<Object>, is_any: bool) -> Result<Vec<String>> {
+        if !is_any {
+            if let Some(candidate) = self.candidate.take() {
+                candidate.kernels.remove(&self.lab, plan)?;
             }
-            self.cluster.apply(object.clone());
-            match known {
-                Some(_) => changes.push(format!("~ {key}")),
-                None if !is_first => changes.push(format!("+ {key}")),
-                None => {}
-            }
+            return Ok(Vec::new());
         }
-        self.in_force = wanted;
-        changes
+        let candidate = match &mut self.candidate {
+            Some(candidate) => candidate,
+            none => none.insert(Engine::open(&self.lab, plan, KernelMode::Observe { allowed: true })?),
+        };
+        let changes = candidate.tell(objects);
+        candidate.publish(&self.lab, plan)?;
+        let enforced = &self.enforced.objects;
+        let is_staged = |line: &String| !enforced.keys().any(|key| line.ends_with(&key.to_string()));
+        let staged = changes.into_iter().filter(is_staged).map(|line| format!("{line} (staged)"));
+        Ok(staged.collect())
+    }
+
+    fn engines(&mut self) -> impl Iterator<Item = &mut Engine> {
+        [&mut self.enforced].into_iter().chain(&mut self.candidate)
     }
 
     fn enforce_or_tell(&mut self, noticed: Instant) {
@@ -276,20 +277,33 @@ impl Daemon {
     // === flows ===
 
     fn flows(&mut self) {
-        let Daemon { kernels, observer, cluster, .. } = self;
-        let polled = kernels.poll_events(|node, event| observer.event(node, &event, cluster));
-        let (records, _) = self.observer.turn(wall_clock(), &self.cluster);
+        let Daemon { enforced, candidate, observer, .. } = self;
+        let Engine { cluster, kernels, .. } = enforced;
+        let mut polled = kernels.poll_events(|node, event| observer.event(node, &event, cluster));
+        // After the enforcing programs' events: the staged ones' of the same packets are there by then.
+        if let Some(Engine { cluster, kernels, .. }) = candidate {
+            polled =
+                polled.and(kernels.poll_events(|node, event| observer.staged_event(node, &event, cluster)));
+        }
+        let (records, _) = observer.turn(wall_clock(), cluster);
         for record in records {
             self.server.broadcast(&Reply::Flow(record));
         }
         self.tell_failure("events", |_| polled);
     }
 
+    fn totals(&mut self) {
+        let Daemon { enforced: Engine { cluster, kernels, .. }, observer, .. } = self;
+        let taken = kernels.take_totals(|node, total| observer.count(node, &total, cluster));
+        observer.history().set_losses(kernels.losses());
+        self.tell_failure("totals", |_| taken);
+    }
+
     // === clients ===
 
     fn answer(&mut self, request: Request) -> Reply {
         match request {
-            Request::Evaluate(queries) => Reply::Rulings(rulings(&self.cluster, &queries)),
+            Request::Evaluate(queries) => Reply::Rulings(rulings(&self.enforced.cluster, &queries)),
             Request::Reload => match self.reload() {
                 Ok(()) => Reply::Status(Box::new(self.status())),
                 Err(error) => Reply::Error(error.to_string()),
@@ -300,7 +314,7 @@ impl Daemon {
 
     fn status(&self) -> Status {
         let mut objects: BTreeMap<&str, usize> = BTreeMap::new();
-        for key in self.in_force.keys() {
+        for key in self.enforced.objects.keys() {
             *objects.entry(key.kind).or_default() += 1;
         }
         Status {
@@ -308,7 +322,7 @@ impl Daemon {
             objects: objects.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
             files: self.files.in_order().len(),
             diagnostics: self.sources.diagnostics(),
-            nodes: self.kernels.status(),
+            nodes: self.enforced.kernels.status(),
             publications: self.publications,
             publish_micros: self.last_micros.map(|last| (last, self.slowest_micros)),
             watchers: self.server.watchers(),
@@ -330,6 +344,22 @@ impl Daemon {
             self.notice(NoticeEvent::Network { error });
         }
     }
+}
+
+/// The policies that are only watched: by their own annotation, or by their namespace's.
+fn staged(objects: &[Object]) -> BTreeSet<ObjectKey> {
+    let is_staged = |object: &Object| matches!(mode_of(&object.meta().annotations), Some(Ok(Mode::Staged)));
+    let namespaces: BTreeSet<&str> = objects
+        .iter()
+        .filter(|object| matches!(object, Object::Namespace(_)) && is_staged(object))
+        .map(|object| object.meta().name.as_str())
+        .collect();
+    let policies = objects.iter().filter(|object| is_policy(object));
+    let is_asked = |object: &&Object| match mode_of(&object.meta().annotations) {
+        Some(mode) => mode == Ok(Mode::Staged),
+        None => namespaces.contains(object.meta().namespace.as_str()),
+    };
+    policies.filter(is_asked).map(Object::key).collect()
 }
 
 /// Request and plan of a lab that is up.

@@ -1,9 +1,11 @@
 //! The nodes' kernels: one datapath for each node, in the node's network namespace.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podgate_datapath::{BpfDatapath, BpfOptions, Datapath, Event, PublishReport};
+use podgate_datapath::{BpfDatapath, Datapath, EdgeTotal, Event, Mode, Options, PublishReport};
+use podgate_flow::Losses;
 use podgate_policy::{Cluster, Delta};
 
 use super::protocol::NodeStatus;
@@ -11,10 +13,12 @@ use crate::error::{Error, Result};
 use crate::netns;
 use crate::plan::{NodePlan, Plan};
 use crate::state::Lab;
+use crate::up::remove_pins;
 
 /// All nodes of the lab.
 pub(super) struct Kernels {
     nodes: Vec<Kernel>,
+    mode: Mode,
 }
 
 struct Kernel {
@@ -31,8 +35,8 @@ struct Kernel {
 
 impl Kernels {
     /// Attaches to every node of the plan, or takes over what an earlier daemon left there.
-    pub(super) fn open(lab: &Lab, plan: &Plan) -> Result<Kernels> {
-        let mut kernels = Kernels { nodes: Vec::new() };
+    pub(super) fn open(lab: &Lab, plan: &Plan, mode: Mode) -> Result<Kernels> {
+        let mut kernels = Kernels { nodes: Vec::new(), mode };
         kernels.follow(lab, plan)?;
         Ok(kernels)
     }
@@ -46,7 +50,7 @@ impl Kernels {
             match self.nodes.iter_mut().find(|kernel| *kernel.node == *node.name) {
                 Some(kernel) => kernel.set_pod_cidrs(node)?,
                 None => {
-                    self.nodes.push(Kernel::open(lab, node)?);
+                    self.nodes.push(Kernel::open(lab, node, self.mode)?);
                     is_new = true;
                 }
             }
@@ -115,6 +119,32 @@ impl Kernels {
         Ok(())
     }
 
+    /// Hands over what all nodes have counted.
+    pub(super) fn take_totals(&mut self, mut sink: impl FnMut(&Arc<str>, EdgeTotal)) -> Result<()> {
+        for kernel in &mut self.nodes {
+            let node = &kernel.node;
+            let taken = kernel.datapath.take_totals(&mut |total| sink(node, total));
+            taken.map_err(|e| Error::message(format!("read totals of node {node}: {e}")))?;
+        }
+        Ok(())
+    }
+
+    /// Ends what these kernels do, for good.
+    pub(super) fn remove(self, lab: &Lab, plan: &Plan) -> Result<()> {
+        drop(self.nodes);
+        plan.nodes.iter().try_for_each(|node| remove_pins(&pin_dir(lab, &node.netns, self.mode)))
+    }
+
+    /// The losses of all kernels since they were loaded.
+    pub(super) fn losses(&self) -> Losses {
+        let counters = self.nodes.iter().filter_map(|kernel| kernel.datapath.counters().ok());
+        counters.fold(Losses::default(), |losses, counters| Losses {
+            kernel: losses.kernel + counters.events_lost,
+            suppressed: losses.suppressed + counters.events_suppressed,
+            ..losses
+        })
+    }
+
     /// How many events the kernels lost since this was last asked.
     pub(super) fn take_lost(&mut self) -> u64 {
         let mut lost = 0;
@@ -146,10 +176,20 @@ impl Kernels {
     }
 }
 
+/// Where a node's programs and tables are pinned.
+fn pin_dir(lab: &Lab, netns: &str, mode: Mode) -> PathBuf {
+    // The namespace's name, unlike the node's, has no dots, which a bpffs refuses.
+    match mode {
+        Mode::Enforce => lab.bpffs().join(netns),
+        Mode::Observe { .. } => lab.bpffs().join(format!("{netns}-staged")),
+    }
+}
+
 impl Kernel {
-    fn open(lab: &Lab, node: &NodePlan) -> Result<Kernel> {
-        // The namespace's name, unlike the node's, has no dots, which a bpffs refuses.
-        let mut options = BpfOptions::new(node.name.as_str(), lab.bpffs().join(&node.netns));
+    fn open(lab: &Lab, node: &NodePlan, mode: Mode) -> Result<Kernel> {
+        let mut options = Options::new(node.name.as_str(), pin_dir(lab, &node.netns, mode));
+        options.mode = mode;
+        options.totals = options.totals.filter(|_| mode == Mode::Enforce);
         options.netns = Some(netns::path(&node.netns));
         options.pod_cidrs = node.pod_cidrs.clone();
         let datapath = BpfDatapath::open(options)
