@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::predicates::PredId;
 use crate::tables::{ClassId, Family, Kind};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Prefix {
     /// How many blocks begin or have a hole here; the two roots are held once for ever.
     refs: u32,
@@ -34,6 +34,7 @@ impl Prefix {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Blocks {
     prefixes: JointPrefixMap<IpNet, Prefix>,
     /// Blocks that usually answer yes, by kind of address. Sorted.
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Blocks {
 }
 
 /// What a refresh changed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BlockChanges {
     /// Nodes' addresses that came or went: pod addresses inside must be asked again.
     pub nodes: Vec<IpNet>,
@@ -66,7 +67,7 @@ pub(crate) struct BlockChanges {
 }
 
 /// How much lies in each prefix: a number for pods' addresses, and one for others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Weights {
     /// With everything inside, by the prefix's place.
     inside: Vec<[u32; 2]>,

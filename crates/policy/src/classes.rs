@@ -12,14 +12,14 @@ use crate::tables::{ClassId, Family, Kind};
 /// The predicates that are answered unusually, sorted.
 pub(crate) type ClassKey = SmallVec<[PredId; 8]>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Class {
     key: Arc<[PredId]>,
     /// Pod addresses and prefixes in the class.
     members: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     classes: FxHashMap<ClassId, Class>,
     by_key: FxHashMap<Arc<[PredId]>, ClassId>,
@@ -33,7 +33,7 @@ pub(crate) struct Classes {
 }
 
 /// An address or prefix whose answers may have changed: where it was and which answers it has now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Move<M> {
     pub member: M,
     pub from: Option<ClassId>,

@@ -37,7 +37,7 @@ pub struct Settings {
 /// Objects come in through [`Cluster::apply`] and [`Cluster::delete`], in any order;
 /// [`Cluster::commit`] brings the tables up to date and tells what changed in them. Between commits
 /// the tables are those of the last one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) namespaces: Namespaces,
@@ -56,7 +56,7 @@ pub struct Cluster {
 }
 
 /// Sets of pods that the same subject predicates select and whose named ports agree.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SubjectSets {
     pub slots: Vec<Option<SubjectSet>>,
     free: Vec<SetId>,
@@ -64,7 +64,7 @@ pub(crate) struct SubjectSets {
     by_key: HashTable<SetId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SubjectSet {
     /// The predicates that select its pods, sorted.
     pub subjects: PredIds,
@@ -77,7 +77,7 @@ pub(crate) struct SubjectSet {
     pub ingress: Option<ProgramId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProgramTable {
     /// Boxed: the threads that build them also take the memory for them.
     pub states: FxHashMap<ProgramId, Box<ProgramState>>,

@@ -25,6 +25,19 @@ struct Interned<T: ?Sized> {
     hasher: DefaultHashBuilder,
 }
 
+impl<T: ?Sized> Clone for Interned<T>
+where
+    Box<T>: Clone,
+{
+    fn clone(&self) -> Self {
+        Interned {
+            slots: self.slots.clone(),
+            by_value: self.by_value.clone(),
+            hasher: self.hasher.clone(),
+        }
+    }
+}
+
 impl<T: ?Sized> Default for Interned<T> {
     fn default() -> Self {
         let hasher = DefaultHashBuilder::default();
@@ -73,7 +86,7 @@ impl<T: ?Sized + Hash + Eq> Interned<T> {
 type NamedPort = (TextId, u16, u8);
 
 /// What pods and namespaces say of themselves.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
     texts: Interned<str>,
     /// Keys and values, in the order of the keys.

@@ -21,7 +21,7 @@ type OwnedAtom = (Box<str>, Option<Box<str>>);
 type Anchors<'a> = SmallVec<[(&'a str, Option<&'a str>); 2]>;
 
 /// Files selectors of several scopes (such as namespaces) and finds those that match a set of labels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SelectorIndex<S, T> {
     /// With the number of filed selectors anchored on it.
     atoms: HashMap<OwnedAtom, (Atom, u32)>,
@@ -30,7 +30,7 @@ pub(crate) struct SelectorIndex<S, T> {
 }
 
 /// Labels reduced to the atoms in use: what [`SelectorIndex::find`] asks with, once for all scopes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Atoms(SmallVec<[Atom; 8]>);
 
 impl<S: Copy + Eq + Hash, T: Copy + PartialEq> SelectorIndex<S, T> {

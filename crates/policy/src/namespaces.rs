@@ -11,7 +11,7 @@ use crate::pods::PodIx;
 use crate::predicates::{NsId, NsSelId};
 use crate::slots::Slots;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NamespaceState {
     name: Box<str>,
     /// Without `kubernetes.io/metadata.name`, whatever the input says of it: the name is its value.
@@ -26,13 +26,13 @@ pub(crate) struct NamespaceState {
     dirty: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Selector {
     selector: LabelSelector,
     refs: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Namespaces {
     slots: Slots<NamespaceState>,
     /// Slots by name.

@@ -15,7 +15,7 @@ pub(crate) type NodeId = u32;
 /// No node.
 pub(crate) const NO_NODE: NodeId = 0;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
     /// The first place is nobody's.
     states: Vec<NodeState>,
@@ -26,14 +26,14 @@ pub(crate) struct Nodes {
     changed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NodeState {
     name: Arc<str>,
     /// `None` while only pods mention it.
     object: Option<Declared>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Declared {
     labels: Labels,
     addresses: Vec<IpAddr>,

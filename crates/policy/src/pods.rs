@@ -26,7 +26,7 @@ pub(crate) type AddressIx = u32;
 /// No pod, no address.
 const NONE: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PodState {
     pub name: Box<str>,
     pub namespace: NsId,
@@ -79,7 +79,7 @@ impl State {
 }
 
 /// What predicates say of a pod.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
     /// Subject predicates that select it, sorted.
     pub subjects: Ids,
@@ -108,7 +108,7 @@ impl PodState {
 }
 
 /// An address that at least one eligible pod claims.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Address {
     pub ip: IpAddr,
     /// Already among those to be looked at again.
@@ -175,7 +175,7 @@ impl Address {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pods {
     pods: Slots<PodState>,
     by_name: HashTable<PodIx>,

@@ -7,7 +7,7 @@ use crate::predicates::NameId;
 use crate::tables::Direction;
 
 /// Names of ports that policies mention, and which directions ask for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PortNames {
     ids: HashMap<Box<str>, NameId>,
     uses: FxHashMap<(NameId, u8), [u32; 2]>,

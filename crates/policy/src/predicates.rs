@@ -80,7 +80,7 @@ impl Question {
 }
 
 /// A question in use, and who must hear when an answer changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Predicate {
     pub question: Question,
     /// Of the question: growing the table must not hash it again.
@@ -100,7 +100,7 @@ pub(crate) struct Predicate {
 }
 
 /// All questions in use, each once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Predicates {
     slots: Vec<Option<Predicate>>,
     free: Vec<PredId>,

@@ -35,7 +35,7 @@ pub(crate) struct ProgramKey {
 }
 
 /// A program and how to add rows to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ProgramState {
     pub key: Arc<ProgramKey>,
     /// Sets of subjects that use it.
@@ -47,7 +47,7 @@ pub(crate) struct ProgramState {
 }
 
 /// What denies the subjects what no rule allows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Isolation {
     decider: DeciderId,
     /// The NetworkPolicies of the program's key, in its order.
@@ -55,7 +55,7 @@ struct Isolation {
 }
 
 /// The program's rows by what makes them: the rules in ascending order, then the port names resolved.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pool {
     signatures: SmallVec<[Signature; 1]>,
     /// Places in `signatures`, once there are too many to try one by one.
@@ -94,7 +94,7 @@ impl Pool {
 }
 
 /// A program's rules, sorted by what makes them match. Numbers are places in `rules`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Plan {
     /// In the order in which they are asked: policy, place in that policy's compiled rules.
     rules: SmallVec<[(PolicyIx, u32); 2]>,
@@ -491,20 +491,20 @@ impl<'a> RowSource<'a> {
 
 /// Names of deciders, also of those that a policy change took away a moment ago: events made under
 /// the old policy are still on their way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Deciders {
     known: FxHashMap<DeciderId, Known>,
     retired: VecDeque<DeciderId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     /// Rules or programs in force that use it.
     uses: u32,
     what: What,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum What {
     Rule(Arc<CompiledPolicy>, Direction, u32),
     Isolation(Direction, Arc<[Arc<CompiledPolicy>]>),

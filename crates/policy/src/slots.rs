@@ -2,7 +2,7 @@
 
 /// Values by number; a number is used again once its value is gone. Grows a piece at a time, so that nothing is
 /// ever moved and little is kept in reserve.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slots<T> {
     chunks: Vec<Vec<Option<T>>>,
     free: Vec<u32>,

@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 use super::{CompiledPolicy, PolicyKey};
 use crate::predicates::{PolicyIx, PredId};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
     pub slots: Vec<Option<Arc<CompiledPolicy>>>,
     free: Vec<PolicyIx>,
