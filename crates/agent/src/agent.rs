@@ -243,6 +243,7 @@ impl Agent {
             }
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING_EVERY;
+                self.count_flows();
                 self.keep_house();
             }
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use podgate_datapath::{Backend, Counters, Datapath, Error, Event, PublishReport, Repair};
+use podgate_datapath::{Backend, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair};
 use podgate_policy::{Cluster, Delta, Settings};
 
 /// How long a refused publication rests before it is tried again: at first, and at most.
@@ -161,6 +161,15 @@ impl Gate {
     pub(crate) fn poll_events(&mut self, sink: &mut dyn FnMut(Event, &Cluster)) -> Result<usize, String> {
         let Gate { datapath, cluster, .. } = self;
         datapath.poll_events(&mut |event| sink(event, cluster)).map_err(|error| error.to_string())
+    }
+
+    /// Hands over what the kernel has counted, with the engine that can name what it is about.
+    ///
+    /// # Errors
+    /// When the kernel's tables can't be read.
+    pub(crate) fn take_totals(&mut self, sink: &mut dyn FnMut(EdgeTotal, &Cluster)) -> Result<(), String> {
+        let Gate { datapath, cluster, .. } = self;
+        datapath.take_totals(&mut |total| sink(total, cluster)).map(drop).map_err(|error| error.to_string())
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, String> {

@@ -1,7 +1,7 @@
 //! Health, metrics and status over HTTP.
 //!
 //! On the agent's socket, which is root's, and over authenticated TLS everything is served; in plain HTTP only
-//! what holds no names of pods and policies.
+//! what holds no names of pods. Metrics name namespaces and policies.
 
 pub(crate) mod tls;
 

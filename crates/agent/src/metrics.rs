@@ -1,5 +1,6 @@
 //! Numbers for Prometheus. docs/book lists them all.
 
+mod flows;
 #[cfg(test)]
 mod tests;
 
@@ -66,6 +67,7 @@ pub(crate) struct Metrics {
     pub(crate) unplaced: Gauge,
     pub(crate) repairs: Family<Kind, Counter>,
     pub(crate) writes: Family<Outcome, Counter>,
+    pub(crate) flows: flows::FlowMetrics,
 }
 
 impl Metrics {
@@ -96,6 +98,7 @@ impl Metrics {
             unplaced: Gauge::default(),
             repairs: Family::default(),
             writes: Family::default(),
+            flows: flows::FlowMetrics::new(),
         };
         metrics.register(&mut registry);
         // A counter that has never been touched would be missing, and its first count no increase.
@@ -143,6 +146,7 @@ impl Metrics {
         add.one("unplaced", "Addresses and prefixes that found no room in the kernel's tables", &self.unplaced);
         add.one("repairs", "What others had undone in the kernel and was restored, by kind", &self.repairs);
         add.one("status_writes", "Conditions and Events written to the API server, by result", &self.writes);
+        self.flows.register(&mut add);
     }
 
     /// Takes over the kernel's sums, which only grow while its tables live.

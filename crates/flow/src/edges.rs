@@ -163,8 +163,8 @@ impl Edges {
         Edges { node, minute: Timestamp(0), running: FxHashMap::default() }
     }
 
-    /// Adds what was counted just now.
-    pub fn count(&mut self, version: PolicyVersion, count: &Count, names: &Names) {
+    /// Adds what was counted just now. Returns the edge that it was on.
+    pub fn count(&mut self, version: PolicyVersion, count: &Count, names: &Names) -> Arc<Edge> {
         let is_denied = |half: &Option<Half>| half.is_some_and(|half| half.verdict == Verdict::Denied);
         let denied = is_denied(&count.egress) || is_denied(&count.ingress);
         let place = |ip| Arc::new(Place::of(ip, &names.party(ip)));
@@ -177,7 +177,9 @@ impl Edges {
             egress: count.egress.map(|half| names.reason(half.basis)),
             ingress: count.ingress.map(|half| names.reason(half.basis)),
         };
-        self.running.entry((Arc::new(edge), version)).or_default().add(count.totals);
+        let edge = Arc::new(edge);
+        self.running.entry((edge.clone(), version)).or_default().add(count.totals);
+        edge
     }
 
     /// Closes the running minute when it is over. Returns what it closed, in order of the edges.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use podgate_datapath::{EdgeTotal, Event};
 use podgate_flow::{
-    EdgeMinute, Edges, FlowRecord, FlowVerdict, History, Joiner, Names, Observation, OwnerName, Party,
-    PolicyVersion, Timestamp,
+    Edge, EdgeMinute, Edges, FlowRecord, FlowVerdict, History, Joiner, Names, Observation, OwnerName, Party,
+    PolicyVersion, Timestamp, Totals,
 };
 use podgate_policy::{Cluster, DeciderId};
 use rustc_hash::FxHashSet;
@@ -95,17 +95,24 @@ impl Observer {
         }
     }
 
-    /// Adds what a node's kernel counted.
-    pub fn count(&mut self, node: &Arc<str>, total: &EdgeTotal, cluster: &Cluster) {
+    /// Adds what a node's kernel counted. Returns the edge that it was on, and how much it was; `None` when the
+    /// node had no verdict to make.
+    pub fn count(
+        &mut self,
+        node: &Arc<str>,
+        total: &EdgeTotal,
+        cluster: &Cluster,
+    ) -> Option<(Arc<Edge>, Totals)> {
         self.find(total.source, cluster);
         self.find(total.destination, cluster);
         self.find_decider(total.egress, cluster);
         self.find_decider(total.ingress, cluster);
-        let Some(count) = count(total, node, &self.names) else { return };
+        let count = count(total, node, &self.names)?;
         let version = PolicyVersion(cluster.policy_version());
         let edges = self.edges.entry(node.clone()).or_insert_with(|| Edges::new(node.clone()));
-        edges.count(version, &count, &self.names);
+        let edge = edges.count(version, &count, &self.names);
         self.has_counted = true;
+        Some((edge, count.totals))
     }
 
     /// Makes records of what came, and puts them into the history. Returns them, and the minutes that ended.

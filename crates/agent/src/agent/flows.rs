@@ -13,7 +13,19 @@ impl Agent {
         let Agent { gate, observer, node, .. } = self;
         let polled = gate.poll_events(&mut |event, cluster| observer.event(node, &event, cluster));
         self.note("events", polled.map(drop));
-        self.observer.turn(wall_clock(), &self.gate.cluster);
+        let (records, _) = self.observer.turn(wall_clock(), &self.gate.cluster);
+        self.metrics.flows.recorded(records.len());
+    }
+
+    /// Adds up what the kernel has counted since the last time.
+    pub(super) fn count_flows(&mut self) {
+        let Agent { gate, observer, node, metrics, .. } = self;
+        let taken = gate.take_totals(&mut |total, cluster| {
+            if let Some((edge, totals)) = observer.count(node, &total, cluster) {
+                metrics.flows.count(&edge, totals);
+            }
+        });
+        self.note("totals", taken);
     }
 
     /// Has names of addresses looked up anew that news are about.
@@ -42,6 +54,7 @@ impl Agent {
             suppressed: counters.events_suppressed,
             ..self.observer.history().losses()
         };
+        self.metrics.flows.set_losses(losses);
         self.observer.history().set_losses(losses);
     }
 }

@@ -15,6 +15,7 @@ fn shown() -> BTreeSet<String> {
     metrics.connect(Watched::Pods, true);
     drop(metrics.policies.get_or_create(&Scope { scope: "cluster" }));
     drop(metrics.pods.get_or_create(&State { state: "closed" }));
+    metrics.flows.touch();
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     let series = text.lines().filter(|line| !line.starts_with('#'));
