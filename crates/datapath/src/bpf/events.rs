@@ -10,13 +10,12 @@ use podgate_policy::{DeciderId, Direction, Verdict};
 
 use super::layout::{
     EVENT_DESTINATION_LOCAL, EVENT_DESTINATION_POD, EVENT_DST_NAT, EVENT_ESTABLISHED, EVENT_NO_CONNTRACK,
-    EVENT_REPLY, EVENT_SOURCE_LOCAL, EVENT_SOURCE_POD, Fields, RawEvent,
+    EVENT_REPLY, EVENT_SOURCE_LOCAL, EVENT_SOURCE_POD, Fields, IPV4, RawEvent,
 };
 use crate::{Error, Event, Reason};
 
 /// As many events are taken out at a time: a flood must not keep the reader from handing them over.
 const BATCH: usize = 4096;
-const IPV4: u8 = 2;
 
 pub(crate) struct EventReader {
     ring: RingBuffer<'static>,

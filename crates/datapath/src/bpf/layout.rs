@@ -102,10 +102,56 @@ pub(crate) struct Config {
     pub(crate) event_burst: u32,
     pub(crate) cidrs4: u32,
     pub(crate) cidrs6: u32,
+    pub(crate) totals: u32,
+    pub(crate) pad: u32,
     pub(crate) cidr4: [[u32; 2]; CIDRS],
     pub(crate) cidr6: [[[u32; 4]; 2]; CIDRS],
     pub(crate) unplaced: [u64; UNPLACED_BITS / 64],
 }
+
+/// The read-only data of the program.
+#[repr(C)]
+pub(crate) struct Constants {
+    pub(crate) weakly_ordered: u8,
+    pub(crate) totals: u8,
+    pub(crate) pad: [u8; 2],
+}
+
+impl Constants {
+    pub(crate) fn to_bytes(&self) -> [u8; size_of::<Constants>()] {
+        [self.weakly_ordered, self.totals, 0, 0]
+    }
+}
+
+#[repr(C)]
+pub(crate) struct RawTraffic {
+    pub(crate) connections: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) reply_packets: u64,
+    pub(crate) reply_bytes: u64,
+}
+
+#[repr(C)]
+pub(crate) struct RawEdge {
+    pub(crate) egress_decider: u64,
+    pub(crate) ingress_decider: u64,
+    pub(crate) source: [u32; 4],
+    pub(crate) destination: [u32; 4],
+    pub(crate) destination_port: u16,
+    pub(crate) protocol: u8,
+    pub(crate) family: u8,
+    pub(crate) denied_by: u8,
+    pub(crate) reason: u8,
+    pub(crate) ends: u8,
+    pub(crate) pad: u8,
+}
+
+/// In [`RawEdge::ends`].
+pub(crate) const EDGE_SOURCE_LOCAL: u8 = 1;
+pub(crate) const EDGE_SOURCE_POD: u8 = 2;
+pub(crate) const EDGE_DESTINATION_LOCAL: u8 = 4;
+pub(crate) const EDGE_DESTINATION_POD: u8 = 8;
 
 #[repr(C)]
 pub(crate) struct RawCounters {
@@ -123,6 +169,8 @@ pub(crate) struct RawCounters {
     pub(crate) events_submitted: u64,
     pub(crate) events_lost: u64,
     pub(crate) events_suppressed: u64,
+    pub(crate) counted: RawTraffic,
+    pub(crate) unattributed: RawTraffic,
 }
 
 #[repr(C)]
@@ -150,6 +198,9 @@ pub(crate) struct RawEvent {
     pub(crate) pad: u8,
 }
 
+/// The family in [`RawEvent`] and [`RawEdge`]; any other is IPv6.
+pub(crate) const IPV4: u8 = 2;
+
 pub(crate) const EVENT_REPLY: u8 = 1;
 pub(crate) const EVENT_ESTABLISHED: u8 = 2;
 pub(crate) const EVENT_DST_NAT: u8 = 4;
@@ -170,14 +221,25 @@ const _: () = {
     assert!(offset_of!(Config, any_unplaced) == 12);
     assert!(offset_of!(Config, event_rate) == 16);
     assert!(offset_of!(Config, cidrs4) == 24);
-    assert!(offset_of!(Config, cidr4) == 32);
-    assert!(offset_of!(Config, cidr6) == 96);
-    assert!(offset_of!(Config, unplaced) == 352);
-    assert!(size_of::<Config>() == 8544);
+    assert!(offset_of!(Config, totals) == 32);
+    assert!(offset_of!(Config, cidr4) == 40);
+    assert!(offset_of!(Config, cidr6) == 104);
+    assert!(offset_of!(Config, unplaced) == 360);
+    assert!(size_of::<Config>() == 8552);
+    assert!(offset_of!(Constants, totals) == 1);
+    assert!(size_of::<Constants>() == 4);
+    assert!(offset_of!(RawTraffic, reply_packets) == 24);
+    assert!(size_of::<RawTraffic>() == 40);
+    assert!(offset_of!(RawEdge, source) == 16);
+    assert!(offset_of!(RawEdge, destination_port) == 48);
+    assert!(offset_of!(RawEdge, ends) == 54);
+    assert!(size_of::<RawEdge>() == 56);
     assert!(offset_of!(RawCounters, denied) == 24);
     assert!(offset_of!(RawCounters, own_node) == 88);
     assert!(offset_of!(RawCounters, events_attempted) == 136);
-    assert!(size_of::<RawCounters>() == 168);
+    assert!(offset_of!(RawCounters, counted) == 168);
+    assert!(offset_of!(RawCounters, unattributed) == 208);
+    assert!(size_of::<RawCounters>() == 248);
     assert!(offset_of!(RawEvent, source) == 24);
     assert!(offset_of!(RawEvent, original_address) == 56);
     assert!(offset_of!(RawEvent, suppressed) == 72);

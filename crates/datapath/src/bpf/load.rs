@@ -18,10 +18,11 @@ use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::{Link, MapCore, ObjectBuilder, OpenObject, PrintLevel, Program};
 use rustix::fs::{FlockOperation, flock, statfs};
 
+use super::layout::Constants;
 use super::maps::NAMES;
 use super::netns::NetNs;
 use super::sys::{Hook, attach_netfilter, pin};
-use crate::{Capacity, Error};
+use crate::{Error, Options};
 
 /// Bytes of an ELF file, aligned as its reader wants them.
 #[repr(align(8))]
@@ -63,9 +64,10 @@ pub(crate) fn lock(pin_dir: &Path) -> Result<fs::File, Error> {
     }
 }
 
-/// The directory of this program with maps of this size.
-pub(crate) fn directory(pin_dir: &Path, capacity: &Capacity) -> PathBuf {
-    let sizes = format!("{capacity:?}");
+/// The directory of this program with maps of this size and what else is settled when it's loaded.
+pub(crate) fn directory(options: &Options) -> PathBuf {
+    let Options { pin_dir, capacity, totals, .. } = options;
+    let sizes = format!("{capacity:?} {totals:?}");
     pin_dir.join(format!("{VERSION}{:016x}", fnv(PROGRAM.0.iter().chain(sizes.as_bytes()))))
 }
 
@@ -94,13 +96,13 @@ pub(crate) fn maps_of(directory: &Path) -> PathBuf {
 }
 
 /// Loads the program and pins it with its maps. Nothing is attached.
-pub(crate) fn load(directory: &Path, capacity: &Capacity) -> Result<(), Error> {
+pub(crate) fn load(directory: &Path, options: &Options) -> Result<(), Error> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
     libbpf_rs::set_print(Some((PrintLevel::Warn, keep_log)));
     let mut open = ObjectBuilder::default()
         .open_memory(&PROGRAM.0)
         .map_err(|error| Error::bpf("open the kernel program", error))?;
-    set_sizes(&mut open, capacity)?;
+    set_sizes(&mut open, options)?;
     let loaded = open.load();
     libbpf_rs::set_print(None);
     let mut object = loaded.map_err(|error| Error::Verifier {
@@ -129,7 +131,8 @@ fn keep_log(_: PrintLevel, line: String) {
     LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
 }
 
-fn set_sizes(open: &mut OpenObject, capacity: &Capacity) -> Result<(), Error> {
+fn set_sizes(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
+    let Options { capacity, totals, .. } = options;
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let entries = match name.as_str() {
@@ -140,11 +143,10 @@ fn set_sizes(open: &mut OpenObject, capacity: &Capacity) -> Result<(), Error> {
             "rows" => 2 * capacity.rows,
             "ranges" => 2 * capacity.ranges,
             "events" => capacity.ring_bytes,
+            "edges0" | "edges1" => totals.unwrap_or(1),
             _ if name.ends_with(".rodata") => {
-                let weakly_ordered = u8::from(cfg!(not(any(target_arch = "x86_64", target_arch = "s390x"))));
-                if let Some(first) = map.initial_value_mut().and_then(|data| data.first_mut()) {
-                    *first = weakly_ordered;
-                }
+                map.set_initial_value(&constants(options).to_bytes())
+                    .map_err(|error| Error::bpf("set the program's constants", error))?;
                 continue;
             }
             _ => continue,
@@ -152,6 +154,14 @@ fn set_sizes(open: &mut OpenObject, capacity: &Capacity) -> Result<(), Error> {
         map.set_max_entries(entries).map_err(|error| Error::bpf(format!("size map {name}"), error))?;
     }
     Ok(())
+}
+
+fn constants(options: &Options) -> Constants {
+    Constants {
+        weakly_ordered: u8::from(cfg!(not(any(target_arch = "x86_64", target_arch = "s390x")))),
+        totals: u8::from(options.totals.is_some()),
+        pad: [0; 2],
+    }
 }
 
 /// Room for entries that wait to be removed.

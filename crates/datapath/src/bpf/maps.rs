@@ -10,15 +10,18 @@ use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle};
 
 use super::grace::Grace;
 use super::layout::{
-    CIDRS, Config, Fields, IDENT_SIZE, RANGE_SIZE, RawCounters, RawRange, RawRow, RowKey, UNPLACED_BITS,
+    CIDRS, Config, Fields, IDENT_SIZE, RANGE_SIZE, RawCounters, RawRange, RawRow, RawTraffic, RowKey,
+    UNPLACED_BITS,
 };
 use super::store::{Contents, Store};
 use super::sys::Shared;
-use crate::{Counters, Error, EventRate, Reason, UnknownPods};
+use crate::{Counters, Error, EventRate, Reason, Traffic, UnknownPods};
 
 /// The names of all maps, as in the program.
-pub(crate) const NAMES: [&str; 11] =
-    ["config", "idents", "ranges", "rows", "addr4", "addr6", "lpm4", "lpm6", "counters", "buckets", "events"];
+pub(crate) const NAMES: [&str; 14] = [
+    "config", "idents", "ranges", "rows", "addr4", "addr6", "lpm4", "lpm6", "counters", "buckets", "events",
+    "edges0", "edges1", "overflow",
+];
 
 /// The kernel's tables.
 #[derive(Debug)]
@@ -126,8 +129,19 @@ impl Maps {
             sum.events_submitted += cpu.u64(offset_of!(RawCounters, events_submitted));
             sum.events_lost += cpu.u64(offset_of!(RawCounters, events_lost));
             sum.events_suppressed += cpu.u64(offset_of!(RawCounters, events_suppressed));
+            sum.counted += traffic(cpu, offset_of!(RawCounters, counted));
+            sum.unattributed += traffic(cpu, offset_of!(RawCounters, unattributed));
         }
         Ok(sum)
+    }
+
+    /// Which of the two maps of edges packets are counted in.
+    pub(crate) fn counting_half(&self) -> usize {
+        (self.config.load_u32(offset_of!(Config, totals)) & 1) as usize
+    }
+
+    pub(crate) fn count_in_half(&self, half: usize) {
+        self.config.store_u32(offset_of!(Config, totals), half as u32);
     }
 
     fn addresses(&self, address: IpAddr) -> (&MapHandle, Vec<u8>) {
@@ -261,6 +275,17 @@ impl Store for Maps {
             }
         }
         Ok(contents)
+    }
+}
+
+/// Reads a [`RawTraffic`].
+pub(crate) fn traffic(fields: Fields<'_>, at: usize) -> Traffic {
+    Traffic {
+        connections: fields.u64(at + offset_of!(RawTraffic, connections)),
+        packets: fields.u64(at + offset_of!(RawTraffic, packets)),
+        bytes: fields.u64(at + offset_of!(RawTraffic, bytes)),
+        reply_packets: fields.u64(at + offset_of!(RawTraffic, reply_packets)),
+        reply_bytes: fields.u64(at + offset_of!(RawTraffic, reply_bytes)),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod publisher;
 pub(crate) mod store;
 mod sys;
 mod tables;
+mod totals;
 pub(crate) mod words;
 
 use std::fs::File;
@@ -40,6 +41,7 @@ use self::maps::Maps;
 use self::netns::NetNs;
 use self::news::NftNews;
 use self::publisher::Publisher;
+use self::totals::Totals;
 use crate::{
     Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options,
     PublishReport, Repair, Taken, UnknownPods, options,
@@ -56,10 +58,13 @@ const QUIET: Duration = Duration::from_millis(500);
 pub struct BpfDatapath {
     publisher: Publisher<Maps>,
     events: EventReader,
+    totals: Option<Totals>,
     held: Held,
     nft_news: NftNews,
     /// Events of the program that an upgrade has replaced.
     earlier: Vec<Event>,
+    /// And its totals.
+    earlier_totals: (Taken, Vec<EdgeTotal>),
     netns: NetNs,
     directory: PathBuf,
     /// Directories that the next full publication replaces.
@@ -88,7 +93,7 @@ impl BpfDatapath {
         let lock = load::lock(&options.pin_dir)?;
         let nft_news = netns.run(NftNews::listen)??;
         netns.run(conntrack::assert_on)??;
-        let directory = load::directory(&options.pin_dir, &options.capacity);
+        let directory = load::directory(&options);
         let replaced: Vec<PathBuf> =
             load::directories(&options.pin_dir)?.into_iter().filter(|found| *found != directory).collect();
         for old in replaced.iter().filter(|old| load::is_complete(old)) {
@@ -100,7 +105,7 @@ impl BpfDatapath {
             if directory.exists() {
                 load::remove(&directory)?;
             }
-            load::load(&directory, &options.capacity)?;
+            load::load(&directory, &options)?;
         }
         let maps = Maps::open(&load::maps_of(&directory))?;
         let held = Held::open(&directory)?;
@@ -108,14 +113,21 @@ impl BpfDatapath {
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
         let events = EventReader::open(maps.events())?;
+        let mut totals = match options.totals {
+            Some(_) => Some(Totals::open(&load::maps_of(&directory))?),
+            None => None,
+        };
+        totals.iter_mut().for_each(|totals| totals.adopt(&maps));
         let mut publisher = Publisher::new(maps, options.node, options.capacity.limits());
         publisher.set_quiet(QUIET);
         Ok(BpfDatapath {
             publisher,
             events,
+            totals,
             held,
             nft_news,
             earlier: Vec::new(),
+            earlier_totals: Default::default(),
             netns,
             directory,
             replaced,
@@ -135,6 +147,12 @@ impl BpfDatapath {
             if load::is_same_version(old)
                 && let Ok(events) = maps::open_map(&load::maps_of(old), "events")
             {
+                // Waits for the packets that are still being judged; so the events come after.
+                if let Ok(mut totals) = Totals::open(&load::maps_of(old)) {
+                    let taken = totals.take_rest(&mut |total| self.earlier_totals.1.push(total))?;
+                    self.earlier_totals.0.edges += taken.edges;
+                    self.earlier_totals.0.unattributed += taken.unattributed;
+                }
                 EventReader::open(&events)?.drain(&mut |event| self.earlier.push(event))?;
             }
             load::remove(old)?;
@@ -166,8 +184,16 @@ impl Datapath for BpfDatapath {
         Ok(earlier + self.events.drain(sink)?)
     }
 
-    fn take_totals(&mut self, _: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error> {
-        Ok(Taken::default())
+    fn take_totals(&mut self, sink: &mut dyn FnMut(EdgeTotal)) -> Result<Taken, Error> {
+        let mut taken = match &mut self.totals {
+            Some(totals) => totals.take(self.publisher.store(), sink)?,
+            None => Taken::default(),
+        };
+        let (earlier, totals) = std::mem::take(&mut self.earlier_totals);
+        totals.into_iter().for_each(&mut *sink);
+        taken.edges += earlier.edges;
+        taken.unattributed += earlier.unattributed;
+        Ok(taken)
     }
 
     fn poll_answers(&mut self, _: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
@@ -199,7 +225,7 @@ impl Datapath for BpfDatapath {
             original_destination: true,
             suppressed_by_source: true,
             events_outlive_process: true,
-            totals: false,
+            totals: true,
             observing: false,
             answers: false,
         }

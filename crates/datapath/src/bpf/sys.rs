@@ -60,6 +60,10 @@ impl Shared {
         self.u64_at(offset).load(Ordering::Acquire)
     }
 
+    pub(crate) fn load_u32(&self, offset: usize) -> u32 {
+        self.u32_at(offset).load(Ordering::Relaxed)
+    }
+
     pub(crate) fn store(&self, offset: usize, value: u64) {
         self.u64_at(offset).store(value, Ordering::Relaxed);
     }
@@ -80,6 +84,56 @@ impl Drop for Shared {
         // A failure would leave the memory mapped, which harms nobody.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.length.get()) };
     }
+}
+
+/// What a call of [`take_batch`] has found.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// How many entries.
+    pub(crate) count: usize,
+    /// There are no more.
+    pub(crate) is_last: bool,
+}
+
+/// Reads entries of a hash map of the kernel and removes them: as many as there is room for in `keys` and `values`,
+/// which are multiples of the map's key size and of the size of a value for all CPUs. `cursor` says where to go on;
+/// without one it begins.
+pub(crate) fn take_batch(
+    map: BorrowedFd<'_>,
+    cursor: &mut Option<u32>,
+    room: u32,
+    (keys, values): (&mut [u8], &mut [u8]),
+    (key_size, value_size): (usize, usize),
+) -> io::Result<Batch> {
+    assert!(keys.len() >= room as usize * key_size && values.len() >= room as usize * value_size);
+    let options = libbpf_sys::bpf_map_batch_opts {
+        sz: size_of::<libbpf_sys::bpf_map_batch_opts>() as u64,
+        ..Default::default()
+    };
+    let mut from = cursor.unwrap_or_default();
+    let (mut to, mut count) = (0u32, room);
+    let start = if cursor.is_some() { (&raw mut from).cast() } else { ptr::null_mut() };
+    // SAFETY: hash maps have cursors of four bytes; the assertion keeps `count` entries inside of `keys` and `values`;
+    // all pointers outlive the call.
+    let error = unsafe {
+        libbpf_sys::bpf_map_lookup_and_delete_batch(
+            map.as_raw_fd(),
+            start,
+            (&raw mut to).cast(),
+            keys.as_mut_ptr().cast(),
+            values.as_mut_ptr().cast(),
+            &raw mut count,
+            &raw const options,
+        )
+    };
+    let is_last = match io::Error::from_raw_os_error(-error) {
+        _ if error == 0 => false,
+        // No more, after what was found.
+        error if error.kind() == io::ErrorKind::NotFound => true,
+        error => return Err(error),
+    };
+    *cursor = Some(to);
+    Ok(Batch { count: count as usize, is_last })
 }
 
 /// Where a netfilter program is attached.

@@ -106,6 +106,9 @@ struct pg_config {
 	__u32 event_burst;
 	__u32 cidrs4;
 	__u32 cidrs6;
+	/* Which of the two maps of edges is written, by its lowest bit. */
+	__u32 totals;
+	__u32 pad;
 	struct pg_cidr4 cidr4[PG_CIDRS];
 	struct pg_cidr6 cidr6[PG_CIDRS];
 	/* Hashes of addresses that found no room: treated as closed, never as "no pod's". */
@@ -115,10 +118,22 @@ PG_OFFSET_IS(struct pg_config, strict, 8);
 PG_OFFSET_IS(struct pg_config, any_unplaced, 12);
 PG_OFFSET_IS(struct pg_config, event_rate, 16);
 PG_OFFSET_IS(struct pg_config, cidrs4, 24);
-PG_OFFSET_IS(struct pg_config, cidr4, 32);
-PG_OFFSET_IS(struct pg_config, cidr6, 96);
-PG_OFFSET_IS(struct pg_config, unplaced, 352);
-PG_SIZE_IS(struct pg_config, 8544);
+PG_OFFSET_IS(struct pg_config, totals, 32);
+PG_OFFSET_IS(struct pg_config, cidr4, 40);
+PG_OFFSET_IS(struct pg_config, cidr6, 104);
+PG_OFFSET_IS(struct pg_config, unplaced, 360);
+PG_SIZE_IS(struct pg_config, 8552);
+
+/* What the loader decides; the verifier takes out of the program what it switches off. */
+struct pg_constants {
+	/* Loads may be reordered: costs an atomic operation a packet. */
+	__u8 weakly_ordered;
+	/* Whether edges are counted. */
+	__u8 totals;
+	__u8 pad[2];
+};
+PG_OFFSET_IS(struct pg_constants, totals, 1);
+PG_SIZE_IS(struct pg_constants, 4);
 
 enum pg_reason {
 	PG_REASON_POLICY = 0,
@@ -129,6 +144,16 @@ enum pg_reason {
 	PG_REASON_NO_ROW = 5,
 	PG_REASONS = 8,
 };
+
+struct pg_traffic {
+	__u64 connections;
+	__u64 packets;
+	__u64 bytes;
+	__u64 reply_packets;
+	__u64 reply_bytes;
+};
+PG_OFFSET_IS(struct pg_traffic, reply_packets, 24);
+PG_SIZE_IS(struct pg_traffic, 40);
 
 struct pg_counters {
 	__u64 packets;
@@ -145,11 +170,39 @@ struct pg_counters {
 	__u64 events_submitted;
 	__u64 events_lost;
 	__u64 events_suppressed;
+	/* All that was counted by edge, and what of it found no room. */
+	struct pg_traffic counted;
+	struct pg_traffic unattributed;
 };
 PG_OFFSET_IS(struct pg_counters, denied, 24);
 PG_OFFSET_IS(struct pg_counters, own_node, 88);
 PG_OFFSET_IS(struct pg_counters, events_attempted, 136);
-PG_SIZE_IS(struct pg_counters, 168);
+PG_OFFSET_IS(struct pg_counters, counted, 168);
+PG_OFFSET_IS(struct pg_counters, unattributed, 208);
+PG_SIZE_IS(struct pg_counters, 248);
+
+/* Bits of an identity's word from PG_LOCAL on, the destination's above the source's. */
+#define PG_EDGE_DESTINATION_SHIFT 2
+#define PG_EDGE_ENDS_SHIFT 62
+
+/* Whose packets are counted together. All of it is the key: padding is 0. Ends as in pg_event. */
+struct pg_edge {
+	__u64 egress_decider;
+	__u64 ingress_decider;
+	__u32 source[4];
+	__u32 destination[4];
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 denied_by;
+	__u8 reason;
+	__u8 ends;
+	__u8 pad;
+};
+PG_OFFSET_IS(struct pg_edge, source, 16);
+PG_OFFSET_IS(struct pg_edge, destination_port, 48);
+PG_OFFSET_IS(struct pg_edge, ends, 54);
+PG_SIZE_IS(struct pg_edge, 56);
 
 struct pg_bucket {
 	__u64 last_ns;

@@ -13,95 +13,11 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include "layout.h"
+#include "maps.h"
 #include "parse.h"
+#include "totals.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Set by the loader where loads may be reordered: costs an atomic operation a packet. */
-const volatile bool weakly_ordered = false;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pg_config);
-} config SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pg_ident);
-} idents SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pg_range);
-} ranges SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct pg_row_key);
-	__type(value, struct pg_row);
-} rows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__uint(key_size, 4);
-	__type(value, __u32);
-} addr4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__uint(key_size, 16);
-	__type(value, __u32);
-} addr6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct pg_prefix4);
-	__type(value, __u32);
-} lpm4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct pg_prefix6);
-	__type(value, __u32);
-} lpm6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pg_counters);
-} counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__uint(key_size, 16);
-	__type(value, struct pg_bucket);
-} buckets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} events SEC(".maps");
 
 struct side {
 	__u64 word;
@@ -422,14 +338,14 @@ int podgate(struct bpf_nf_ctx *ctx)
 	struct pg_counters *count;
 	__u32 zero = 0, slot, info, itself = 0;
 	__u64 nfct;
-	bool icmp, established;
+	bool icmp, established, is_first, of_pod;
 
 	cfg = bpf_map_lookup_elem(&config, &zero);
 	count = bpf_map_lookup_elem(&counters, &zero);
 	if (!cfg || !count)
 		return NF_DROP;
 	slot = *(volatile __u64 *)&cfg->generation & 1;
-	if (weakly_ordered)
+	if (constants.weakly_ordered)
 		slot += __sync_fetch_and_add(&count->packets, 0) >> 63;
 	count->packets++;
 	count->bytes += skb->len;
@@ -483,10 +399,34 @@ int podgate(struct bpf_nf_ctx *ctx)
 	decide(cfg, &packet, &source, &destination, itself, &report);
 
 	established = info == CT_ESTABLISHED || info == CT_ESTABLISHED_REPLY;
+	is_first = !established && ct && !(BPF_CORE_READ(ct, status) & CT_CONFIRMED);
+	of_pod = (source.word | destination.word) & PG_POD;
+	if (constants.totals && (of_pod || !report.allowed)) {
+		struct pg_edge edge = {
+			.egress_decider = report.egress_decider,
+			.ingress_decider = report.ingress_decider,
+			.destination_port = packet.destination_port,
+			.protocol = packet.protocol,
+			.family = packet.family,
+			.denied_by = report.denied_by,
+			.reason = report.reason,
+			.ends = source.word >> PG_EDGE_ENDS_SHIFT | destination.word >> PG_EDGE_ENDS_SHIFT
+									    << PG_EDGE_DESTINATION_SHIFT,
+		};
+		struct pg_packet counts = {
+			.length = skb->len,
+			.half = *(volatile __u32 *)&cfg->totals & 1,
+			.is_first = is_first,
+			.is_reply = !!(report.flags & PG_EVENT_REPLY),
+		};
+
+		__builtin_memcpy(edge.source, packet.source, 16);
+		__builtin_memcpy(edge.destination, packet.destination, 16);
+		count_edge(&edge, &counts);
+	}
 	if (report.allowed) {
 		count->allowed++;
-		if (itself || established || !ct || !((source.word | destination.word) & PG_POD) ||
-		    BPF_CORE_READ(ct, status) & CT_CONFIRMED)
+		if (itself || !of_pod || !is_first)
 			return NF_ACCEPT;
 	} else {
 		count->denied[report.reason & (PG_REASONS - 1)]++;
