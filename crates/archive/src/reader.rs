@@ -1,0 +1,180 @@
+//! Reads an archive, whether or not somebody writes it.
+
+use std::path::{Path, PathBuf};
+
+use parquet::errors::ParquetError;
+use podgate_api::Object;
+use podgate_flow::{EdgeMinute, FlowRecord, PolicyVersion, Query, Take, Timestamp};
+
+use crate::directory::{Opened, Series, find};
+use crate::edges::Minutes;
+use crate::flows::Records;
+use crate::table::Table;
+use crate::{Problem, policies};
+
+/// What was found, and which files could not say what they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<T> {
+    /// In order of time.
+    pub found: Vec<T>,
+    /// Files that could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// An archive that another process may be writing.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    dir: PathBuf,
+}
+
+impl Reader {
+    /// The archive in a directory.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Reader, Problem> {
+        let dir = dir.into();
+        match dir.is_dir() {
+            true => Ok(Reader { dir }),
+            false => Err(Problem::new(&dir, "is no directory", "name the directory of an archive")),
+        }
+    }
+
+    /// Records of the past, in order of time.
+    pub fn flows(&self, query: &Query) -> Result<Found<FlowRecord>, Problem> {
+        flows(&self.dir, query)
+    }
+
+    /// Minutes that overlap the time from `since` on and before `until`, in order of time.
+    pub fn edges(&self, since: Timestamp, until: Timestamp) -> Result<Found<EdgeMinute>, Problem> {
+        edges(&self.dir, since, until)
+    }
+
+    /// The policies of a version; `None`: nobody remembers them.
+    pub fn policies(&self, version: PolicyVersion) -> Result<Option<Vec<Object>>, Problem> {
+        policies::read(&self.dir, version)
+    }
+}
+
+/// A row group with the times in it.
+struct Group<'a> {
+    segment: &'a Opened,
+    group: usize,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+pub(crate) fn flows(dir: &Path, query: &Query) -> Result<Found<FlowRecord>, Problem> {
+    let since = query.since.unwrap_or_default();
+    let until = query.until.unwrap_or(Timestamp(u64::MAX));
+    let there = find(dir, Series::Flows, since, until)?;
+    let mut groups = groups(&there.segments, since, until);
+    match query.take {
+        Take::Last(_) => groups.sort_by_key(|group| std::cmp::Reverse(group.last)),
+        Take::All | Take::First(_) => groups.sort_by_key(|group| group.first),
+    }
+    let mut problems = there.problems;
+    let mut found: Vec<Ordered> = Vec::new();
+    for group in groups {
+        if is_enough(query, &found, &group) {
+            break;
+        }
+        let mut records = Records::default();
+        let rows = |table: &Table, found: &mut Vec<Ordered>| {
+            let (from, to) = (since.0 / 1000, until.0.div_ceil(1000));
+            for row in 0..table.rows() {
+                let micros = table.value(Series::Flows.time(), row).unwrap_or_default() as u64;
+                if (from..to).contains(&micros) {
+                    let record = records.read(table, row)?;
+                    if query.accepts(&record) {
+                        found.push(Ordered(record));
+                    }
+                }
+            }
+            Ok(())
+        };
+        let before = found.len();
+        if let Err(problem) = read(&group, &mut found, rows) {
+            found.truncate(before);
+            problems.push(problem);
+        }
+        // What is more than is wanted would only take memory.
+        if !matches!(query.take, Take::All) {
+            found = query.finish(found);
+        }
+    }
+    let found = query.finish(found).into_iter().map(|Ordered(record)| record).collect();
+    Ok(Found { found, problems })
+}
+
+/// A record as [`Query::finish`] takes them.
+struct Ordered(FlowRecord);
+
+impl AsRef<FlowRecord> for Ordered {
+    fn as_ref(&self) -> &FlowRecord {
+        &self.0
+    }
+}
+
+/// Whether no record of a row group, nor of those that come after it, could be among those wanted.
+fn is_enough(query: &Query, found: &[Ordered], group: &Group<'_>) -> bool {
+    match query.take {
+        Take::All => false,
+        Take::First(count) => {
+            found.len() >= count && found.last().is_none_or(|Ordered(last)| group.first > last.time)
+        }
+        Take::Last(count) => {
+            found.len() >= count && found.first().is_none_or(|Ordered(first)| group.last < first.time)
+        }
+    }
+}
+
+pub(crate) fn edges(dir: &Path, since: Timestamp, until: Timestamp) -> Result<Found<EdgeMinute>, Problem> {
+    const MINUTE: u64 = 60_000_000_000;
+    // A minute that began before may reach into the time asked for.
+    let since = Timestamp(since.0.saturating_sub(MINUTE - 1));
+    let there = find(dir, Series::Edges, since, until)?;
+    let (mut found, mut problems) = (Vec::new(), there.problems);
+    for group in groups(&there.segments, since, until) {
+        let mut minutes = Minutes::default();
+        let rows = |table: &Table, found: &mut Vec<EdgeMinute>| {
+            for row in 0..table.rows() {
+                let micros = table.value(Series::Edges.time(), row).unwrap_or_default() as u64;
+                if (since.0.div_ceil(1000)..until.0.div_ceil(1000)).contains(&micros) {
+                    found.push(minutes.read(table, row)?);
+                }
+            }
+            Ok(())
+        };
+        let before = found.len();
+        if let Err(problem) = read(&group, &mut found, rows) {
+            found.truncate(before);
+            problems.push(problem);
+        }
+    }
+    found.sort_by(|a, b| (a.minute, &a.node, &a.edge).cmp(&(b.minute, &b.node, &b.edge)));
+    Ok(Found { found, problems })
+}
+
+fn groups(segments: &[Opened], since: Timestamp, until: Timestamp) -> Vec<Group<'_>> {
+    let all =
+        segments.iter().flat_map(|segment| (0..segment.reader.groups()).map(move |group| (segment, group)));
+    let timed = all.map(|(segment, group)| {
+        let hour = segment.name.hour;
+        let times = segment.reader.times(group, segment.name.series.time());
+        let (first, last) = match times {
+            // A microsecond in a file stands for the thousand nanoseconds from it on.
+            Some((first, last)) => (Timestamp(first as u64 * 1000), Timestamp(last as u64 * 1000 + 999)),
+            None => (hour.start(), hour.end()),
+        };
+        Group { segment, group, first, last }
+    });
+    timed.filter(|group| group.last >= since && group.first < until).collect()
+}
+
+fn read<T>(
+    group: &Group<'_>,
+    found: &mut Vec<T>,
+    rows: impl FnOnce(&Table, &mut Vec<T>) -> Result<(), String>,
+) -> Result<(), Problem> {
+    let table = group.segment.reader.read(group.group);
+    let read = table.and_then(|table| rows(&table, found).map_err(ParquetError::General));
+    read.map_err(|error| Problem::damaged(&group.segment.path, error))
+}
