@@ -304,3 +304,6 @@ fn tidy(shared: &Shared) {
         std::thread::park_timeout(TIDY_EVERY);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ pub(crate) fn retain(dir: &Path, wanted: &BTreeSet<PolicyVersion>) -> io::Result
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

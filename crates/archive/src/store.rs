@@ -265,8 +265,7 @@ impl Store {
     fn prune(&self, now: Timestamp) -> Result<(), Problem> {
         let unreadable = |error| Problem::new(&self.dir, error, "let podgate read and delete in it");
         let mut catalog = self.catalog();
-        loop {
-            let Some(oldest) = catalog.segments.keys().map(|name| name.hour).min() else { break };
+        while let Some(oldest) = catalog.segments.keys().map(|name| name.hour).min() {
             let newest = catalog.segments.keys().map(|name| name.hour).max();
             let is_old = now.since(oldest.end()) > self.caps.age;
             if !is_old && catalog.bytes() <= self.caps.bytes {
