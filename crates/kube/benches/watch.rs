@@ -48,7 +48,7 @@ fn main() {
     let client = runtime.block_on(Client::connect(&options)).expect("a client");
     let (sender, news) = channel();
     let began = Clocks::now();
-    let watching = watch(&client, &[Watched::Pods], runtime.handle(), move |batch| {
+    let watching = watch(&client, &[Watched::Pods], runtime.handle(), move |_, batch| {
         let _ = sender.send(batch);
     });
     let consumer = std::thread::spawn(move || {

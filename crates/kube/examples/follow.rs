@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = runtime.block_on(Client::connect(&options))?;
     println!("following {}", client.context());
-    let _watching = watch(&client, &Watched::ALL, runtime.handle(), |batch| {
+    let _watching = watch(&client, &Watched::ALL, runtime.handle(), |_, batch| {
         for news in batch {
             match news {
                 News::Listing(what) => println!("listing {}", what.resource()),

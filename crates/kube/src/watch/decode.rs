@@ -1,6 +1,7 @@
 //! From lines to news.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use memchr::memchr;
 use podgate_api::{Answer, AnswerReader, Refusal, WatchEvent};
@@ -8,8 +9,10 @@ use podgate_api::{Answer, AnswerReader, Refusal, WatchEvent};
 use super::{Item, News, Watched};
 
 /// What some lines of a watch say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
+    /// When the last of the lines was read.
+    pub read: Instant,
     pub news: Vec<News>,
     /// The newest version that was told, and whether a bookmark ended the first list with it.
     pub version: Option<Box<str>>,
@@ -36,10 +39,11 @@ pub(super) fn decode(
     what: Watched,
     reader: &AnswerReader,
     lines: &[u8],
+    read: Instant,
     mut since: Option<u64>,
     mut is_listing: bool,
 ) -> Batch {
-    let mut batch = Batch::default();
+    let mut batch = Batch { read, news: Vec::new(), version: None, ends_list: false, end: None, events: 0 };
     let mut rest = lines;
     while !rest.is_empty() {
         let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |end| end + 1));

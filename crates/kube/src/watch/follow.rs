@@ -82,7 +82,7 @@ fn said(fault: &Fault) -> String {
     }
 }
 
-impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
+impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
     pub fn new(client: Client, what: Watched, pace: Pace, resync: Arc<Notify>, sink: S) -> Self {
         Follower {
             client,
@@ -108,7 +108,7 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
                 }
                 Ok(Served::Not) => {
                     if !self.is_absent {
-                        (self.sink)(vec![News::Absent(self.what)]);
+                        self.say(vec![News::Absent(self.what)]);
                     }
                     (self.is_absent, self.version) = (true, None);
                     self.backoff.reset();
@@ -232,7 +232,7 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
             Err(fault) => return Err(fault.into()),
         };
         if self.version.is_none() {
-            (self.sink)(vec![News::Listing(self.what)]);
+            self.say(vec![News::Listing(self.what)]);
         }
         self.stream(Lines::new(answer.into_body()), reader).await
     }
@@ -249,13 +249,13 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
                 match lines.take() {
                     Some(text) if text.len() < WORTH_A_THREAD => {
                         let (since, is_listing) = self.known();
-                        self.tell(decode(self.what, reader, &text, since, is_listing))?;
+                        self.tell(decode(self.what, reader, &text, heard.into_std(), since, is_listing))?;
                         continue;
                     }
                     Some(text) => {
-                        let (what, reader) = (self.what, reader.clone());
+                        let (what, reader, read) = (self.what, reader.clone(), heard.into_std());
                         let (since, is_listing) = self.known();
-                        let decoded = move || decode(what, &reader, &text, since, is_listing);
+                        let decoded = move || decode(what, &reader, &text, read, since, is_listing);
                         decoding = Some(tokio::task::spawn_blocking(decoded));
                     }
                     None => {
@@ -306,7 +306,7 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
             self.version = batch.version;
         }
         if !batch.news.is_empty() {
-            (self.sink)(batch.news);
+            (self.sink)(batch.read, batch.news);
         }
         match batch.end {
             None => Ok(()),
@@ -353,8 +353,13 @@ impl<S: Fn(Vec<News>) + Send + Sync> Follower<S> {
         }
     }
 
+    /// News that nobody read from a watch.
+    fn say(&self, news: Vec<News>) {
+        (self.sink)(std::time::Instant::now(), news);
+    }
+
     async fn interrupted(&mut self, why: String, retry_in: Duration) {
-        (self.sink)(vec![News::Interrupted { what: self.what, why, retry_in }]);
+        self.say(vec![News::Interrupted { what: self.what, why, retry_in }]);
         self.wait(retry_in).await;
     }
 

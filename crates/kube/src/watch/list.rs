@@ -1,5 +1,7 @@
 //! Lists page by page, from servers that don't stream them.
 
+use std::time::Instant;
+
 use podgate_api::AnswerReader;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -46,7 +48,7 @@ pub(super) async fn list(
     what: Watched,
     kind: &Kind,
     reader: &AnswerReader,
-    sink: &(impl Fn(Vec<News>) + Sync),
+    sink: &(impl Fn(Instant, Vec<News>) + Sync),
 ) -> Result<Box<str>, Fault> {
     let mut restarts = 0;
     'list: loop {
@@ -64,6 +66,7 @@ pub(super) async fn list(
                 }
                 other => other?,
             };
+            let read = Instant::now();
             let reader = reader.clone();
             let decoded = tokio::task::spawn_blocking(move || page(what, &reader, &text));
             let mut page = match decoded.await {
@@ -78,7 +81,7 @@ pub(super) async fn list(
             if is_last {
                 page.news.push(News::Synced(what));
             }
-            sink(page.news);
+            sink(read, page.news);
             if is_last {
                 return Ok(page.version);
             }

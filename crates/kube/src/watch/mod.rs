@@ -14,7 +14,7 @@ mod list;
 mod served;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use podgate_api::{Diagnostic, Object, ObjectKey};
 use tokio::runtime::Handle;
@@ -183,12 +183,12 @@ impl Drop for Watching {
 }
 
 /// Follows kinds on a runtime, until the returned handle is dropped. News come in order per kind, in batches:
-/// everything that one read of the socket held.
+/// everything that one read of the socket held, and when that was.
 pub fn watch(
     client: &Client,
     what: &[Watched],
     runtime: &Handle,
-    sink: impl Fn(Vec<News>) + Send + Sync + Clone + 'static,
+    sink: impl Fn(Instant, Vec<News>) + Send + Sync + Clone + 'static,
 ) -> Watching {
     watch_at(client, what, runtime, Pace::default(), sink)
 }
@@ -199,7 +199,7 @@ pub fn watch_at(
     what: &[Watched],
     runtime: &Handle,
     pace: Pace,
-    sink: impl Fn(Vec<News>) + Send + Sync + Clone + 'static,
+    sink: impl Fn(Instant, Vec<News>) + Send + Sync + Clone + 'static,
 ) -> Watching {
     let start = |&what: &Watched| {
         let resync = Arc::new(Notify::new());

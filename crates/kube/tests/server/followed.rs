@@ -29,7 +29,7 @@ pub fn follow(kubeconfig: &Path, what: &[Watched], pace: Pace) -> Followed {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = runtime.block_on(Client::connect(&options)).unwrap();
     let (sender, news) = channel();
-    let watching = watch_at(&client, what, runtime.handle(), pace, move |batch| {
+    let watching = watch_at(&client, what, runtime.handle(), pace, move |_, batch| {
         let _ = sender.send(batch);
     });
     let (stop, stopped) = channel::<()>();
