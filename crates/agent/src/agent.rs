@@ -2,6 +2,7 @@
 
 mod answers;
 mod flows;
+mod hearing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use podgate_observe::Observer;
 use podgate_policy::Settings;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::doorman::{self, Call, Waiting, refused};
 use crate::error::Error;
@@ -28,6 +30,7 @@ use crate::memory::{Known, Memory};
 use crate::metrics::{Kind, Metrics, Resource, Scope, State};
 use crate::options::{Options, PodConditions};
 use crate::status::Status;
+use crate::traces::Tracer;
 
 /// How often events are read, and what publications put off is looked at. The kernel wakes nobody for them: that would cost every connection.
 const EVENTS_EVERY: Duration = Duration::from_millis(10);
@@ -38,15 +41,25 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// How long news are gathered before they are published, when more keep coming.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// How long an agent that ends waits for a collector to take its last traces.
+const LAST_TRACES: Duration = Duration::from_secs(1);
+
 /// Messages that may wait for the loop. Who sends more waits: lists of a large cluster come faster than they are
 /// taken in, and would fill the memory with objects.
 const BACKLOG: usize = 32;
 
+/// When news came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) read: Instant,
+    pub(crate) decoded: Instant,
+}
+
 /// What reaches the loop.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// The API server's news, and when they were heard.
-    News(Instant, Vec<News>),
+    /// The API server's news, and when they were read and decoded.
+    News(Heard, Vec<News>),
     Cni(Call),
     Status(oneshot::Sender<Box<Status>>),
     Stop,
@@ -66,6 +79,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let client = runtime.block_on(Client::connect(&options.kube))?;
     let (messages, inbox) = sync_channel(BACKLOG);
     let mut agent = Agent::open(&options, client.context(), &runtime, &client)?;
+    let traces = agent.trace(&runtime)?;
     runtime.spawn(stop_on_signals(messages.clone()));
     let _guard = runtime.enter();
     let cni = options.cni_socket();
@@ -92,10 +106,18 @@ pub fn run(options: Options) -> Result<(), Error> {
             }
         });
     }
-    let sink = move |news| drop(messages.send(Message::News(Instant::now(), news)));
+    let sink = move |read, news| {
+        drop(messages.send(Message::News(Heard { read, decoded: Instant::now() }, news)));
+    };
     let watching = watch(&client, &FOLLOWED, runtime.handle(), sink);
     agent.serve(&inbox, &watching);
     drop(watching);
+    // The last traces are sent as soon as nobody tells any more.
+    drop(agent);
+    if let Some(traces) = traces {
+        let sent = async { tokio::time::timeout(LAST_TRACES, traces).await };
+        drop(runtime.block_on(sent));
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("ended; what is in the kernel stays in force");
     Ok(())
@@ -139,6 +161,10 @@ struct Agent {
     observer: Observer,
     /// This node's name, as records have it.
     node: Arc<str>,
+    /// `None`: nobody wants to know.
+    tracer: Option<Tracer>,
+    /// Conditions written since the last trace ended.
+    conditions: u64,
 }
 
 #[derive(Debug, Default)]
@@ -209,7 +235,19 @@ impl Agent {
             failures: BTreeMap::new(),
             observer: Observer::new(Arc::new(History::new(options.flows.memory))),
             node: options.node.as_str().into(),
+            tracer: None,
+            conditions: 0,
         })
+    }
+
+    /// Begins to tell a collector, if there is one. The task ends when the agent is dropped and all is sent.
+    fn trace(&mut self, runtime: &Runtime) -> Result<Option<JoinHandle<()>>, Error> {
+        let Some(options) = &self.options.traces else { return Ok(None) };
+        let started = Tracer::start(options, &self.options.node, &self.metrics, runtime.handle());
+        let (tracer, task) =
+            started.map_err(|why| Error::Traces { endpoint: options.endpoint.clone(), why })?;
+        self.tracer = Some(tracer);
+        Ok(Some(task))
     }
 
     fn serve(&mut self, inbox: &Receiver<Message>, watching: &Watching) {
@@ -230,6 +268,10 @@ impl Agent {
             }
             self.enforce();
             self.answer_waiting();
+            let conditions = std::mem::take(&mut self.conditions);
+            if let Some(tracer) = &mut self.tracer {
+                tracer.finish(conditions, Instant::now());
+            }
             let now = Instant::now();
             if now >= next_events {
                 next_events = now + EVENTS_EVERY;
@@ -247,99 +289,6 @@ impl Agent {
                 self.keep_house();
             }
         }
-    }
-
-    /// Hears a message and all that wait behind it. `false`: the agent is to end.
-    fn hear_all(&mut self, first: Message, inbox: &Receiver<Message>, watching: &Watching) -> bool {
-        let begun = Instant::now();
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::News(heard, news) => self.hear(heard, news),
-                Message::Cni(call) => self.answer_call(call, watching),
-                Message::Status(reply) => drop(reply.send(Box::new(self.status()))),
-                Message::Stop => return false,
-            }
-            // The first lists come in one go: publishing half of them would be work for nothing.
-            let is_late = self.inventory.is_synced() && begun.elapsed() >= GATHER;
-            next = if is_late { None } else { inbox.try_recv().ok() };
-        }
-        true
-    }
-
-    fn hear(&mut self, heard: Instant, news: Vec<News>) {
-        let mut is_own_node = false;
-        for news in news {
-            self.note_source(&news);
-            self.touch_names(&news);
-            let effect = self.inventory.take(news, &mut self.gate.cluster);
-            is_own_node |= effect.is_own_node;
-            if effect.is_change && self.heard.is_none() {
-                self.heard = Some(heard);
-            }
-        }
-        if is_own_node {
-            self.follow_pod_cidrs();
-        }
-    }
-
-    fn note_source(&mut self, news: &News) {
-        let (News::Listing(what)
-        | News::Applied(what, _)
-        | News::Deleted(what, ..)
-        | News::Unreadable(what, ..)
-        | News::Synced(what)
-        | News::Absent(what)
-        | News::Interrupted { what, .. }) = news;
-        let source = self.sources.entry(*what).or_default();
-        let label = Resource { resource: what.resource() };
-        source.news += 1;
-        self.metrics.news.get_or_create(&label).inc();
-        match news {
-            News::Interrupted { why, retry_in, .. } => {
-                source.interruptions += 1;
-                self.metrics.interruptions.get_or_create(&label).inc();
-                tracing::warn!(
-                    resource = what.resource(),
-                    why,
-                    retry_ms = retry_in.as_millis() as u64,
-                    "the API server can't be followed; what is in the kernel stays in force"
-                );
-                source.interrupted.clone_from(why);
-            }
-            News::Absent(_) => {
-                source.is_absent = true;
-                source.interrupted.clear();
-            }
-            News::Applied(what, item) => {
-                source.interrupted.clear();
-                source.is_absent = false;
-                self.faults.remove(&item.object.key().to_string());
-                if matches!(
-                    what,
-                    Watched::ClusterNetworkPolicies
-                        | Watched::AdminNetworkPolicies
-                        | Watched::BaselineAdminNetworkPolicies
-                ) {
-                    let meta = item.object.meta();
-                    let (name, uid) = (meta.name.clone(), meta.uid.clone());
-                    self.tell_policy(*what, &name, &uid, item.generation, "");
-                }
-            }
-            News::Deleted(_, key, _) => drop(self.faults.remove(&key.to_string())),
-            News::Unreadable(what, key, diagnostics) => {
-                let faults = diagnostics.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
-                let message = faults.collect::<Vec<_>>().join("; ");
-                tracing::warn!(object = %key, message, "can't be enforced as written");
-                self.tell_fault(*what, key, &message);
-                self.faults.insert(key.to_string(), FaultyPolicy { what: *what, message });
-            }
-            News::Synced(_) | News::Listing(_) => {
-                source.interrupted.clear();
-                source.is_absent = false;
-            }
-        }
-        self.metrics.connect(*what, self.sources[what].interrupted.is_empty());
     }
 
     fn pod_cidrs(&self) -> Vec<ipnet::IpNet> {
@@ -369,7 +318,11 @@ impl Agent {
         }
         let was_failing = !self.gate.failure().is_empty();
         let is_first = self.gate.publications().0 == 0;
-        match self.gate.publish(now) {
+        let published = self.gate.publish(now);
+        if let Some(tracer) = &mut self.tracer {
+            tracer.publish(self.gate.steps(), published.as_ref().err().map_or("", String::as_str));
+        }
+        match published {
             Ok(is_change) => {
                 if is_change {
                     let since = self.heard.filter(|_| !is_first).map(|heard| heard.elapsed());
@@ -521,6 +474,7 @@ impl Agent {
     }
 
     fn write(&mut self, write: Write) {
+        self.conditions += 1;
         let queued = self.writes.try_send(write);
         self.note("status writes", queued.map_err(|error| error.to_string()));
     }

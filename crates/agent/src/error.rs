@@ -11,6 +11,14 @@ pub enum Error {
     /// The API server's address or credentials can't be found.
     #[error(transparent)]
     Kube(#[from] podgate_kube::Error),
+    /// Traces can't be sent to this collector.
+    #[error("cannot trace to {endpoint}: {why}")]
+    Traces {
+        /// The collector.
+        endpoint: crate::Endpoint,
+        /// What is missing.
+        why: String,
+    },
     /// A file, directory or socket.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {

@@ -21,6 +21,23 @@ pub(crate) enum InForce {
     No,
 }
 
+/// When the steps of the last [`Gate::publish`] were done, and what they did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    pub(crate) begun: Instant,
+    pub(crate) compiled: Instant,
+    pub(crate) published: Instant,
+    /// The kernel had to hear of it.
+    pub(crate) is_publication: bool,
+    /// All was written, not what changed alone.
+    pub(crate) is_full: bool,
+    /// Addresses that changed.
+    pub(crate) addresses: usize,
+    /// Verdict tables that are new.
+    pub(crate) programs: usize,
+    pub(crate) backend: Backend,
+}
+
 /// See the module.
 pub(crate) struct Gate {
     pub(crate) cluster: Cluster,
@@ -33,6 +50,7 @@ pub(crate) struct Gate {
     failure: Option<Failure>,
     publications: u64,
     last: Duration,
+    steps: Steps,
 }
 
 #[derive(Debug)]
@@ -44,6 +62,17 @@ struct Failure {
 
 impl Gate {
     pub(crate) fn new(datapath: Box<dyn Datapath + Send>, settings: Settings) -> Gate {
+        let now = Instant::now();
+        let steps = Steps {
+            begun: now,
+            compiled: now,
+            published: now,
+            is_publication: false,
+            is_full: false,
+            addresses: 0,
+            programs: 0,
+            backend: datapath.capabilities().backend,
+        };
         Gate {
             cluster: Cluster::new(settings),
             datapath,
@@ -53,6 +82,7 @@ impl Gate {
             failure: None,
             publications: 0,
             last: Duration::ZERO,
+            steps,
         }
     }
 
@@ -61,11 +91,24 @@ impl Gate {
     /// # Errors
     /// When the kernel refuses. It keeps the state before; [`Gate::retry_at`] tells when to try again.
     pub(crate) fn publish(&mut self, now: Instant) -> Result<bool, String> {
+        let begun = Instant::now();
         let delta = self.cluster.commit();
-        if delta.is_empty() && !self.needs_full {
+        let compiled = Instant::now();
+        let is_publication = !delta.is_empty() || self.needs_full;
+        let (addresses, programs) = (delta.addresses.len(), delta.programs.len());
+        let steps = Steps { begun, compiled, is_publication, addresses, programs, ..self.steps };
+        self.steps = Steps { is_full: false, published: compiled, ..steps };
+        if !is_publication {
             return Ok(false);
         }
-        self.put(&delta, now)
+        let result = self.put(&delta, now);
+        self.steps.published = Instant::now();
+        result
+    }
+
+    /// What the last publication did, and when.
+    pub(crate) fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     fn put(&mut self, delta: &Delta, now: Instant) -> Result<bool, String> {
@@ -75,7 +118,10 @@ impl Gate {
             false => self.datapath.publish(&self.cluster, delta),
         };
         let published = match published {
-            Err(Error::NeedsFull) => self.datapath.publish_full(&self.cluster, &self.cluster.whole()),
+            Err(Error::NeedsFull) => {
+                self.steps.is_full = true;
+                self.datapath.publish_full(&self.cluster, &self.cluster.whole())
+            }
             other => other,
         };
         self.needs_full = published.is_err();

@@ -3,7 +3,7 @@
 //! ```text
 //! API server --watch--> \                                     /--> kernel
 //! CNI plugin --socket--> > loop: Inventory -> Cluster -> Gate <
-//! clock ---------------> /                                     \--> conditions, Events, metrics, status
+//! clock ---------------> /                                     \--> conditions, Events, metrics, status, traces
 //! ```
 //!
 //! One thread runs the loop, so that nothing happens between two steps of a change; everything that waits
@@ -24,9 +24,10 @@ mod metrics;
 mod options;
 mod policies;
 mod status;
+mod traces;
 
 pub use agent::run;
 pub use error::Error;
 pub use feedback::{ACCEPTED, IN_FORCE};
-pub use options::{ApiOptions, FlowOptions, Options, PodConditions};
+pub use options::{ApiOptions, Endpoint, FlowOptions, Options, PodConditions, TraceOptions};
 pub use status::{Fault, KernelStatus, PodStatus, SourceStatus, Status};

@@ -68,6 +68,7 @@ pub(crate) struct Metrics {
     pub(crate) repairs: Family<Kind, Counter>,
     pub(crate) writes: Family<Outcome, Counter>,
     pub(crate) flows: flows::FlowMetrics,
+    pub(crate) traces: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -99,6 +100,7 @@ impl Metrics {
             repairs: Family::default(),
             writes: Family::default(),
             flows: flows::FlowMetrics::new(),
+            traces: Family::default(),
         };
         metrics.register(&mut registry);
         // A counter that has never been touched would be missing, and its first count no increase.
@@ -116,6 +118,9 @@ impl Metrics {
         for result in ["done", "failed"] {
             drop(metrics.publications.get_or_create(&Outcome { result }));
             drop(metrics.writes.get_or_create(&Outcome { result }));
+        }
+        for result in ["sent", "failed", "dropped"] {
+            drop(metrics.traces.get_or_create(&Outcome { result }));
         }
         (metrics, registry)
     }
@@ -147,6 +152,7 @@ impl Metrics {
         add.one("repairs", "What others had undone in the kernel and was restored, by kind", &self.repairs);
         add.one("status_writes", "Conditions and Events written to the API server, by result", &self.writes);
         self.flows.register(&mut add);
+        add.one("traces", "Traces of changes, by what became of them", &self.traces);
     }
 
     /// Takes over the kernel's sums, which only grow while its tables live.

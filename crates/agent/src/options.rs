@@ -1,8 +1,11 @@
 //! How an agent is told to run.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use podgate_datapath::{Backend, Capacity, UnknownPods};
 
@@ -38,6 +41,50 @@ pub struct FlowOptions {
     pub memory: podgate_flow::Limits,
 }
 
+/// Where a collector of OpenTelemetry takes OTLP over HTTP, such as `http://127.0.0.1:4318`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(Uri);
+
+impl Endpoint {
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// A base, to which the path of traces is added, as for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    fn from_str(text: &str) -> Result<Endpoint, String> {
+        const EXAMPLE: &str = "write it like http://127.0.0.1:4318";
+        let whole = format!("{}/v1/traces", text.trim_end_matches('/'));
+        let uri: Uri = whole.parse().map_err(|error| format!("{error}: {EXAMPLE}"))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http" | "https"), Some(_)) => Ok(Endpoint(uri)),
+            _ => Err(format!("no URL of http or https: {EXAMPLE}")),
+        }
+    }
+}
+
+/// What is told of changes, and to whom.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceOptions {
+    /// The collector.
+    pub endpoint: Endpoint,
+    /// The part of the changes that is told in which no policy and no namespace took part, from 0 to 1.
+    pub pod_ratio: f64,
+}
+
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -69,9 +116,38 @@ pub struct Options {
     pub pod_conditions: PodConditions,
     /// What is kept of flows.
     pub flows: FlowOptions,
+    /// Where changes are traced; `None`: nowhere.
+    pub traces: Option<TraceOptions>,
 }
 
 impl Options {
+    /// An agent of this node, in these directories, with what the command line has by default for all else.
+    pub fn new(
+        node: impl Into<String>,
+        kube: podgate_kube::Options,
+        pin_dir: impl Into<PathBuf>,
+        run_dir: impl Into<PathBuf>,
+        state_dir: impl Into<PathBuf>,
+    ) -> Options {
+        Options {
+            node: node.into(),
+            kube,
+            pin_dir: pin_dir.into(),
+            run_dir: run_dir.into(),
+            state_dir: state_dir.into(),
+            backend: Backend::Auto,
+            pod_cidrs: Vec::new(),
+            unknown_pods: UnknownPods::Closed,
+            icmp_echo: false,
+            capacity: Capacity::default(),
+            metrics: None,
+            api: None,
+            pod_conditions: PodConditions::Gated,
+            flows: FlowOptions::default(),
+            traces: None,
+        }
+    }
+
     /// Where the CNI plugin finds the agent.
     pub fn cni_socket(&self) -> PathBuf {
         self.run_dir.join("cni.sock")

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use podgate_agent::{Options, PodConditions};
-use podgate_datapath::{Backend, Capacity, UnknownPods};
+use podgate_agent::{Options, TraceOptions};
+use podgate_datapath::Backend;
 use podgate_lab::responder;
 use podgate_lab_kubernetes::{Site, kubelet};
 
@@ -38,20 +38,16 @@ fn main() -> ExitCode {
 fn agent(words: &[&str]) -> Options {
     let given = |name: &str| words.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
     let value = |name: &str| given(name).unwrap();
-    Options {
-        node: value("--node-name").to_owned(),
-        kube: podgate_kube::Options { kubeconfig: Some(value("--kubeconfig").into()), context: None },
-        pin_dir: value("--pin-dir").into(),
-        run_dir: value("--run-dir").into(),
-        state_dir: value("--state-dir").into(),
-        backend: given("--backend").map_or(Backend::Auto, |word| word.parse().unwrap()),
-        pod_cidrs: Vec::new(),
-        unknown_pods: UnknownPods::Closed,
-        icmp_echo: false,
-        capacity: Capacity::default(),
-        metrics: None,
-        api: None,
-        pod_conditions: PodConditions::Gated,
-        flows: Default::default(),
-    }
+    let kube = podgate_kube::Options { kubeconfig: Some(value("--kubeconfig").into()), context: None };
+    let mut options = Options::new(
+        value("--node-name"),
+        kube,
+        value("--pin-dir"),
+        value("--run-dir"),
+        value("--state-dir"),
+    );
+    options.backend = given("--backend").map_or(Backend::Auto, |word| word.parse().unwrap());
+    options.traces =
+        given("--otlp-endpoint").map(|url| TraceOptions { endpoint: url.parse().unwrap(), pod_ratio: 0.0 });
+    options
 }

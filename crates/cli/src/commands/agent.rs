@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podgate_agent::{ApiOptions, Options, PodConditions};
+use podgate_agent::{ApiOptions, Endpoint, Options, PodConditions, TraceOptions};
 use podgate_datapath::{Backend, Capacity, UnknownPods};
 
 use crate::outcome::{FINE, Failure, Outcome};
@@ -78,6 +78,13 @@ pub struct Arguments {
     /// How many port ranges those rows hold.
     #[arg(long, default_value_t = Capacity::default().ranges, value_name = "COUNT")]
     capacity_ranges: u32,
+    /// A collector of OpenTelemetry that takes OTLP over HTTP, such as http://127.0.0.1:4318: changes of policies are
+    /// traced from the API server into the kernel.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<Endpoint>,
+    /// Which part of the changes of pods and nodes alone is traced as well, from 0 to 1.
+    #[arg(long, default_value_t = 0.01, value_parser = ratio, value_name = "RATIO")]
+    otlp_pod_ratio: f64,
     /// The form of the log, on standard error.
     #[arg(long, value_enum, default_value_t = LogForm::Auto, value_name = "FORM")]
     log_format: LogForm,
@@ -149,9 +156,17 @@ pub fn run(arguments: Arguments) -> Outcome {
             Conditions::All => PodConditions::All,
             Conditions::Off => PodConditions::Off,
         },
+        traces: arguments
+            .otlp_endpoint
+            .map(|endpoint| TraceOptions { endpoint, pod_ratio: arguments.otlp_pod_ratio }),
     };
     podgate_agent::run(options).map_err(|error| Failure::bad(error.to_string()))?;
     Ok(FINE)
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
