@@ -41,6 +41,8 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// How long news are gathered before they are published, when more keep coming.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// How long an agent waits before it looks again whether another one has ended.
+const OCCUPIED: Duration = Duration::from_millis(250);
 /// How long an agent that ends waits for a collector to take its last traces.
 const LAST_TRACES: Duration = Duration::from_secs(1);
 
@@ -78,9 +80,11 @@ pub fn run(options: Options) -> Result<(), Error> {
         .map_err(Error::Start)?;
     let client = runtime.block_on(Client::connect(&options.kube))?;
     let (messages, inbox) = sync_channel(BACKLOG);
-    let mut agent = Agent::open(&options, client.context(), &runtime, &client)?;
-    let traces = agent.trace(&runtime)?;
     runtime.spawn(stop_on_signals(messages.clone()));
+    let Some(mut agent) = Agent::open_when_free(&options, &runtime, &client, &inbox)? else {
+        return Ok(());
+    };
+    let traces = agent.trace(&runtime)?;
     let _guard = runtime.enter();
     let cni = options.cni_socket();
     let listener = doorman::listen(&cni).map_err(|e| Error::io("listen on", cni, e))?;
@@ -161,6 +165,8 @@ struct Agent {
     observer: Observer,
     /// This node's name, as records have it.
     node: Arc<str>,
+    /// Why BPF doesn't enforce; empty when it does, or wasn't asked for.
+    without_bpf: String,
     /// `None`: nobody wants to know.
     tracer: Option<Tracer>,
     /// Conditions written since the last trace ended.
@@ -183,6 +189,31 @@ struct FaultyPolicy {
 }
 
 impl Agent {
+    /// [`Agent::open`] once no other agent has the node: its predecessor may take a while to end. What that one put
+    /// into the kernel stays in force meanwhile. `None`: told to end before.
+    fn open_when_free(
+        options: &Options,
+        runtime: &Runtime,
+        client: &Client,
+        inbox: &Receiver<Message>,
+    ) -> Result<Option<Agent>, Error> {
+        use podgate_datapath::Error as Refused;
+        let mut is_told = false;
+        loop {
+            match Agent::open(options, client.context(), runtime, client) {
+                Err(Error::Datapath(why @ (Refused::InUse { .. } | Refused::LogGroup { .. }))) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%why, "another agent has this node; waiting for it to end");
+                    }
+                }
+                opened => return opened.map(Some),
+            }
+            if let Ok(Message::Stop) = inbox.recv_timeout(OCCUPIED) {
+                return Ok(None);
+            }
+        }
+    }
+
     fn open(options: &Options, cluster: &str, runtime: &Runtime, client: &Client) -> Result<Agent, Error> {
         let run_dir = &options.run_dir;
         std::fs::create_dir_all(run_dir).map_err(|e| Error::io("make the directory", run_dir, e))?;
@@ -201,6 +232,7 @@ impl Agent {
         if let Some(why) = &opened.without_bpf {
             tracing::warn!(%why, "nftables enforces: the kernel can't do BPF");
         }
+        let without_bpf = opened.without_bpf.map(|why| why.to_string()).unwrap_or_default();
         let mut gate = Gate::new(opened.datapath, Settings { icmp_echo: options.icmp_echo });
         let adopted = gate.is_attached();
         if !adopted && memory.known().is_some() {
@@ -235,6 +267,7 @@ impl Agent {
             failures: BTreeMap::new(),
             observer: Observer::new(Arc::new(History::new(options.flows.memory))),
             node: options.node.as_str().into(),
+            without_bpf,
             tracer: None,
             conditions: 0,
         })

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use podgate_datapath::{Backend, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair};
+use podgate_datapath::{
+    Backend, Capabilities, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair,
+};
 use podgate_policy::{Cluster, Delta, Settings};
 
 /// How long a refused publication rests before it is tried again: at first, and at most.
@@ -190,6 +192,11 @@ impl Gate {
 
     pub(crate) fn backend(&self) -> Backend {
         self.datapath.capabilities().backend
+    }
+
+    /// What the backend can tell about packets.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.datapath.capabilities()
     }
 
     pub(crate) fn is_attached(&self) -> bool {

@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use podgate_api::{Object, ObjectKey, Pod, PodPhase};
 use podgate_cni::{Attachment, Claim};
@@ -187,7 +186,7 @@ impl Inventory {
             }
             policy @ (Object::NetworkPolicy(_) | Object::ClusterPolicy(_)) => {
                 let is_resident = self.residents.contains_key(&policy.meta().namespace);
-                effect.is_change = self.policies.apply(Arc::new(policy), is_resident, cluster);
+                effect.is_change = self.policies.apply(policy, is_resident, cluster);
             }
             _ => effect.is_change = false,
         }

@@ -14,6 +14,10 @@ pub struct Status {
     pub cluster: String,
     /// Which backend enforces: `bpf` or `nft`.
     pub backend: String,
+    /// Why it isn't BPF, where that was to be tried; otherwise empty.
+    pub without_bpf: String,
+    /// What the backend can't tell about packets; it enforces all the same.
+    pub untold: Vec<String>,
     /// Seconds since the agent started.
     pub uptime_seconds: u64,
     /// Enforcement by an earlier agent went on while there was none, and was taken over.

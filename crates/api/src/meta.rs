@@ -55,7 +55,7 @@ impl fmt::Display for Source {
 }
 
 /// `metadata` of an object, as far as podgate uses it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Meta {
     /// `metadata.name`.
     pub name: String,

@@ -9,7 +9,7 @@ use crate::{LabelSelector, Meta, Source};
 
 /// A NetworkPolicy. `policyTypes` is resolved into two flags; rules of a direction that is not in
 /// force are kept (checks report them), and decide nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NetworkPolicy {
     /// Name, namespace, source.
     pub meta: Meta,
@@ -29,7 +29,7 @@ pub struct NetworkPolicy {
 ///
 /// `Some` of an empty list matches *nothing*. Valid input never gives it: it is what is left of a list
 /// whose entries could not be read, so that a rule with mistakes allows less, never more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// `from` or `to`; `None` for absent or `[]`: any peer.
     pub peers: Option<Vec<Peer>>,
@@ -40,7 +40,7 @@ pub struct Rule {
 }
 
 /// A `NetworkPolicyPeer`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Pods by labels and namespace labels.
     Pods(PodPeer),
@@ -49,7 +49,7 @@ pub enum Peer {
 }
 
 /// Pods by selectors. At least one of the two is `Some`; both together mean AND.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PodPeer {
     /// `namespaceSelector`; `None` is the policy's own namespace.
     pub namespaces: Option<LabelSelector>,
@@ -60,7 +60,7 @@ pub struct PodPeer {
 }
 
 /// `ipBlock`: the addresses of `cidr` that no `except` holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IpBlock {
     /// The block, host bits cleared.
     pub cidr: IpNet,
@@ -71,7 +71,7 @@ pub struct IpBlock {
 }
 
 /// A `NetworkPolicyPort`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolicyPort {
     /// `protocol`, TCP by default.
     pub protocol: Protocol,

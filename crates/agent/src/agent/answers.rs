@@ -4,7 +4,7 @@ use super::*;
 
 use podgate_api::ObjectKey;
 use podgate_cni::Request;
-use podgate_datapath::Reason;
+use podgate_datapath::{Capabilities, Reason};
 use podgate_kube::EventAbout;
 
 use crate::metrics::CallLabels;
@@ -237,6 +237,8 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: self.cluster.clone(),
             backend: self.gate.backend().to_string(),
+            without_bpf: self.without_bpf.clone(),
+            untold: untold(&self.gate.capabilities()),
             uptime_seconds: self.started.elapsed().as_secs(),
             adopted: self.adopted,
             enforcing: self.gate.is_attached(),
@@ -274,4 +276,15 @@ impl Agent {
             repairs: self.repairs.iter().map(|(repair, count)| (repair.name().to_owned(), *count)).collect(),
         }
     }
+}
+
+/// What a backend can't tell.
+fn untold(capabilities: &Capabilities) -> Vec<String> {
+    let told = [
+        (capabilities.packet_time, "the time of each packet (its event's is told)"),
+        (capabilities.original_destination, "destinations as they were before translation"),
+        (capabilities.suppressed_by_source, "whose events were suppressed (their sum is told)"),
+        (capabilities.events_outlive_process, "what happens while no agent runs"),
+    ];
+    told.into_iter().filter(|(is_told, _)| !is_told).map(|(_, what)| what.to_owned()).collect()
 }

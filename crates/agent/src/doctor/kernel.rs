@@ -40,10 +40,12 @@ pub(super) fn bpf() -> Finding {
     const CHECK: &str = "bpf";
     match podgate_datapath::probe() {
         Ok(()) => Finding::ok(CHECK, "netfilter programs load and attach"),
-        Err(error) => Finding::error(
+        // All is enforced without it.
+        Err(error) => Finding::warning(
             CHECK,
-            error.to_string(),
-            "without BPF the agent uses nftables (--backend nft), which tells less about denied connections",
+            format!("{error}: nftables enforces instead"),
+            "nftables tells less about connections: neither packets' own times nor destinations before translation, \
+             and nothing of what happens while no agent runs; `podgate status` says which of both enforces",
         ),
     }
 }

@@ -44,6 +44,12 @@ pub fn text(status: &Status) -> String {
         kernel.publications,
         kernel.last_publication_micros
     );
+    if !status.without_bpf.is_empty() {
+        let _ = writeln!(out, "          {FAINT}not BPF: {}{FAINT:#}", status.without_bpf);
+    }
+    if !status.untold.is_empty() {
+        let _ = writeln!(out, "          {FAINT}not told: {}{FAINT:#}", status.untold.join("; "));
+    }
     let _ = writeln!(
         out,
         "{BOLD}packets{BOLD:#}   {} judged, {denied} denied{}",
