@@ -23,9 +23,25 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// Every priority between 90 and 99 at the POSTROUTING hook is taken.
-    #[error("no free priority from 90 to 99 at the postrouting hook, see: nft list hooks")]
-    NoPriority,
+    /// What is pinned there enforces, and is to observe, or the other way round: that would end it.
+    #[error(
+        "{} holds a podgate that {}, give what enforces and what observes a directory each",
+        path.display(), if *observes { "observes" } else { "enforces" }
+    )]
+    OtherMode {
+        /// The directory.
+        path: PathBuf,
+        /// What is there only observes.
+        observes: bool,
+    },
+    /// Every priority at the POSTROUTING hook that would do is taken.
+    #[error("no free priority from {first} to {last} at the postrouting hook, see: nft list hooks")]
+    NoPriority {
+        /// The first one that would do.
+        first: i32,
+        /// The last one.
+        last: i32,
+    },
     /// The kernel has no room for the rules of the nftables backend, or no idea of them.
     #[error(
         "cannot make nftables rules: {source}, use a kernel from 5.7 on with CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, \

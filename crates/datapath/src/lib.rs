@@ -19,7 +19,7 @@ mod select;
 mod totals;
 
 pub use answers::{DnsAnswers, DnsMessage};
-pub use bpf::{BpfDatapath, Unsupported, probe};
+pub use bpf::{BpfDatapath, Unsupported, probe, remove_observer};
 pub use error::Error;
 pub use event::{Event, Reason};
 pub use nft::NftDatapath;

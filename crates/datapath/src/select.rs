@@ -9,7 +9,7 @@ use podgate_policy::{Delta, Programs};
 
 use crate::bpf::{self, conntrack, netns::NetNs};
 use crate::{
-    BpfDatapath, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, NftDatapath, Options,
+    BpfDatapath, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, NftDatapath, Options,
     PublishReport, Repair, Taken, UnknownPods, Unsupported, nft, probe,
 };
 
@@ -87,6 +87,11 @@ pub fn open(backend: Backend, options: Options) -> Result<Opened, Error> {
         Backend::Bpf | Backend::Nft => None,
     };
     let use_bpf = backend == Backend::Bpf || backend == Backend::Auto && without_bpf.is_none();
+    if options.mode != Mode::Enforce && use_bpf {
+        // Beside whatever enforces, not in its place.
+        let datapath = Box::new(BpfDatapath::open(options)?);
+        return Ok(Opened { datapath, without_bpf });
+    }
     let netns = NetNs::open(options.netns.as_deref())?;
     let pin_dir = options.pin_dir.clone();
     let datapath: Box<dyn Datapath + Send> = if use_bpf {

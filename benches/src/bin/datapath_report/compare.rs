@@ -29,6 +29,9 @@ const FREED: Duration = Duration::from_millis(200);
 /// How often events are taken out of the kernel.
 const DRAIN: Duration = Duration::from_millis(10);
 
+/// How often totals are.
+const TAKE: Duration = Duration::from_secs(1);
+
 /// How long and how much.
 pub struct Effort {
     pub rounds: usize,
@@ -38,6 +41,8 @@ pub struct Effort {
     pub sizes: Vec<u32>,
     /// Pods, the same in all sizes.
     pub tenants: Tenants,
+    /// Compares only what counting by edge costs.
+    pub only_totals: bool,
 }
 
 /// A cluster with a number of policies, compiled.
@@ -48,11 +53,18 @@ struct World {
     state: Delta,
 }
 
+/// Whether traffic is counted by edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    On,
+    Off,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Setup {
     Plain,
     Conntrack,
-    Podgate(usize, Backend),
+    Podgate(usize, Backend, Counting),
     Nftables(usize, Judge),
 }
 
@@ -94,13 +106,12 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
             World { policies: *policies, objects, cluster, state }
         })
         .collect();
-    let mut setups = vec![Setup::Plain, Setup::Conntrack];
-    for backend in [Backend::Bpf, Backend::Nft] {
-        setups.extend((0..worlds.len()).map(|world| Setup::Podgate(world, backend)));
-    }
-    for judge in [Judge::First, Judge::All] {
-        setups.extend((0..worlds.len()).map(|world| Setup::Nftables(world, judge)));
-    }
+    let last = worlds.len() - 1;
+    let counting = [Counting::Off, Counting::On].map(|counting| Setup::Podgate(last, Backend::Bpf, counting));
+    let setups = match effort.only_totals {
+        true => [Setup::Conntrack].into_iter().chain(counting).collect(),
+        false => all_setups(worlds.len()),
+    };
     let mut rulesets = Vec::new();
     for (number, setup) in setups.iter().enumerate() {
         let Setup::Nftables(world, judge) = setup else {
@@ -128,8 +139,9 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
                 Setup::Plain => bench.measure(&counts, false, &AtomicU64::new(0)),
                 Setup::Conntrack => bench.with_nft(&rulesets[at].0, &counts, false),
                 Setup::Nftables(..) => bench.with_nft(&rulesets[at].0, &counts, true),
-                Setup::Podgate(world, backend) => {
-                    bench.with_podgate(&worlds[world], backend, &counts).map(|(measured, full)| {
+                Setup::Podgate(world, backend, counting) => {
+                    let run = bench.with_podgate(&worlds[world], (backend, counting), &counts);
+                    run.map(|(measured, full)| {
                         rulesets[at].1 = full;
                         measured
                     })
@@ -147,6 +159,18 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
     }
     writeln!(out)?;
     Ok(())
+}
+
+fn all_setups(worlds: usize) -> Vec<Setup> {
+    let mut setups = vec![Setup::Plain, Setup::Conntrack];
+    for backend in [Backend::Bpf, Backend::Nft] {
+        setups.extend((0..worlds).map(|world| Setup::Podgate(world, backend, Counting::On)));
+    }
+    setups.push(Setup::Podgate(worlds - 1, Backend::Bpf, Counting::Off));
+    for judge in [Judge::First, Judge::All] {
+        setups.extend((0..worlds).map(|world| Setup::Nftables(world, judge)));
+    }
+    setups
 }
 
 struct Bench {
@@ -179,13 +203,13 @@ impl Bench {
     fn with_podgate(
         &mut self,
         world: &World,
-        backend: Backend,
+        kind: (Backend, Counting),
         counts: &[u64],
     ) -> Result<(Vec<f64>, Duration)> {
         let consumer = Consumer::default();
         let (ready, is_ready) = channel();
         let measured = thread::scope(|scope| {
-            let thread = scope.spawn(|| consumer.run(world, backend, ready));
+            let thread = scope.spawn(|| consumer.run(world, kind, ready));
             let stop = consumer.stopped_at_the_end();
             let measured = match is_ready.recv() {
                 Ok(()) => self.measure(counts, true, &consumer.cpu),
@@ -253,9 +277,16 @@ impl Consumer {
         Stop(&self.stop)
     }
 
-    fn run(&self, world: &World, backend: Backend, ready: Sender<()>) -> Result<Seen> {
+    fn run(
+        &self,
+        world: &World,
+        (backend, counting): (Backend, Counting),
+        ready: Sender<()>,
+    ) -> Result<Seen> {
         cpu::pin(cpu::aside())?;
-        let mut datapath = podgate_datapath::open(backend, options()?)?.datapath;
+        let mut options = options()?;
+        options.totals = options.totals.filter(|_| counting == Counting::On);
+        let mut datapath = podgate_datapath::open(backend, options)?.datapath;
         let start = Instant::now();
         let report = datapath.publish_full(&world.cluster, &world.state)?;
         let full = start.elapsed();
@@ -263,9 +294,13 @@ impl Consumer {
         while !datapath.settle()? {
             thread::sleep(Duration::from_millis(1));
         }
-        let mut events = 0;
+        let (mut events, mut taken) = (0, Instant::now());
         ready.send(()).context("nobody waits")?;
         while !self.stop.load(Ordering::Relaxed) {
+            if taken.elapsed() >= TAKE {
+                datapath.take_totals(&mut |total| _ = std::hint::black_box(total))?;
+                taken = Instant::now();
+            }
             events += datapath.poll_events(&mut |event| _ = std::hint::black_box(event))? as u64;
             self.cpu.store(cpu::of_thread().as_nanos() as u64, Ordering::Relaxed);
             thread::sleep(DRAIN);
@@ -296,8 +331,13 @@ fn title(setup: Setup, worlds: &[World]) -> String {
     match setup {
         Setup::Plain => "no conntrack, no policy".to_owned(),
         Setup::Conntrack => "conntrack only".to_owned(),
-        Setup::Podgate(world, Backend::Nft) => format!("podgate on nftables, {} policies", policies(world)),
-        Setup::Podgate(world, _) => format!("podgate, {} policies", policies(world)),
+        Setup::Podgate(world, Backend::Nft, _) => {
+            format!("podgate on nftables, {} policies", policies(world))
+        }
+        Setup::Podgate(world, _, Counting::On) => format!("podgate, {} policies", policies(world)),
+        Setup::Podgate(world, _, Counting::Off) => {
+            format!("podgate that counts nothing by edge, {} policies", policies(world))
+        }
         Setup::Nftables(world, Judge::First) => {
             format!("nftables, established accepted, {} policies", policies(world))
         }
@@ -331,9 +371,20 @@ fn print(setups: &[Setup], worlds: &[World], samples: &Samples, out: &mut impl W
         table.row(&title(*setup, worlds), cells)?;
     }
     let last = worlds.len() - 1;
+    let place = |setup| setups.iter().position(|known| *known == setup).context("a setup");
+    let [off, on] =
+        [Counting::Off, Counting::On].map(|counting| Setup::Podgate(last, Backend::Bpf, counting));
+    writeln!(out, "\n### Counting by edge against not counting\n")?;
+    let mut table = Table::new(out, "configuration", &titles)?;
+    let (off, on) = (place(off)?, place(on)?);
+    table.row(&title(setups[on], worlds), (0..titles.len()).map(|load| ratio(&ratios(on, off, load))))?;
+    if !setups.contains(&Setup::Plain) {
+        writeln!(out)?;
+        return Ok(());
+    }
     let kinds: [fn(usize) -> Setup; 4] = [
-        |world| Setup::Podgate(world, Backend::Bpf),
-        |world| Setup::Podgate(world, Backend::Nft),
+        |world| Setup::Podgate(world, Backend::Bpf, Counting::On),
+        |world| Setup::Podgate(world, Backend::Nft, Counting::On),
         |world| Setup::Nftables(world, Judge::First),
         |world| Setup::Nftables(world, Judge::All),
     ];
@@ -341,8 +392,7 @@ fn print(setups: &[Setup], worlds: &[World], samples: &Samples, out: &mut impl W
     writeln!(out, "\n### {many} policies against {few}\n")?;
     let mut table = Table::new(out, "configuration", &titles)?;
     for kind in kinds {
-        let place = |world| setups.iter().position(|setup| *setup == kind(world)).context("a setup");
-        let (few, many) = (place(0)?, place(last)?);
+        let (few, many) = (place(kind(0))?, place(kind(last))?);
         let name = title(kind(0), worlds);
         let name = name.rsplit_once(',').map_or(name.as_str(), |(name, _)| name);
         table.row(name, (0..titles.len()).map(|load| ratio(&ratios(many, few, load))))?;

@@ -54,7 +54,7 @@ impl Held {
             let path = directory.join(name);
             if !self.is_in_place(at, netns)? {
                 is_detached = true;
-                let attached = netns.run(|| attach_family(&self.program, family))??;
+                let attached = netns.run(|| attach_family(directory, &self.program, family))??;
                 // What is there holds a link that has ended.
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -114,12 +114,20 @@ pub(crate) struct Config {
 pub(crate) struct Constants {
     pub(crate) weakly_ordered: u8,
     pub(crate) totals: u8,
-    pub(crate) pad: [u8; 2],
+    pub(crate) observe: u8,
+    pub(crate) pad: u8,
 }
+
+/// [`Constants::observe`]: verdicts are carried out.
+pub(crate) const ENFORCE: u8 = 0;
+/// Denials are told of.
+pub(crate) const OBSERVE_DENIED: u8 = 1;
+/// New connections are told of, whatever their verdict.
+pub(crate) const OBSERVE_ALL: u8 = 2;
 
 impl Constants {
     pub(crate) fn to_bytes(&self) -> [u8; size_of::<Constants>()] {
-        [self.weakly_ordered, self.totals, 0, 0]
+        [self.weakly_ordered, self.totals, self.observe, self.pad]
     }
 }
 
@@ -227,6 +235,7 @@ const _: () = {
     assert!(offset_of!(Config, unplaced) == 360);
     assert!(size_of::<Config>() == 8552);
     assert!(offset_of!(Constants, totals) == 1);
+    assert!(offset_of!(Constants, observe) == 2);
     assert!(size_of::<Constants>() == 4);
     assert!(offset_of!(RawTraffic, reply_packets) == 24);
     assert!(size_of::<RawTraffic>() == 40);

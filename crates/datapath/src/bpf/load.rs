@@ -1,7 +1,7 @@
 //! The program and its maps as pinned files: loading, attaching, finding again, replacing.
 //!
 //! ```text
-//! PIN_DIR/v1-HASH/maps/NAME     HASH: of the program and its maps' sizes
+//! PIN_DIR/v1-HASH/maps/NAME     HASH: of the program and its maps' sizes; o1-HASH for one that only observes
 //!                /link4, link6  filter for as long as they are there
 //!                /prog          pinned last: without it the directory is half made
 //! ```
@@ -18,11 +18,11 @@ use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::{Link, MapCore, ObjectBuilder, OpenObject, PrintLevel, Program};
 use rustix::fs::{FlockOperation, flock, statfs};
 
-use super::layout::Constants;
+use super::layout::{Constants, ENFORCE, OBSERVE_ALL, OBSERVE_DENIED};
 use super::maps::NAMES;
 use super::netns::NetNs;
 use super::sys::{Hook, attach_netfilter, pin};
-use crate::{Error, Options};
+use crate::{Error, Mode, Options};
 
 /// Bytes of an ELF file, aligned as its reader wants them.
 #[repr(align(8))]
@@ -32,10 +32,14 @@ static PROGRAM: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"
 
 /// Directories of the same version have the same event layout.
 const VERSION: &str = "v1-";
+/// Of what only observes. A name of its own, so that nobody takes the one for the other.
+const OBSERVER: &str = "o1-";
 const BPFFS_MAGIC: u64 = 0xcafe_4a11;
 const POST_ROUTING: u32 = 4;
 /// Before source NAT, which is at 100.
-const PRIORITIES: std::ops::RangeInclusive<i32> = 90..=99;
+const ENFORCING: std::ops::RangeInclusive<i32> = 90..=99;
+/// Before what drops packets.
+const OBSERVING: std::ops::RangeInclusive<i32> = 80..=89;
 const DEFRAGMENT: u32 = 1;
 /// A process that has just ended may have left a child between fork and exec, which has the lock too.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -66,9 +70,10 @@ pub(crate) fn lock(pin_dir: &Path) -> Result<fs::File, Error> {
 
 /// The directory of this program with maps of this size and what else is settled when it's loaded.
 pub(crate) fn directory(options: &Options) -> PathBuf {
-    let Options { pin_dir, capacity, totals, .. } = options;
-    let sizes = format!("{capacity:?} {totals:?}");
-    pin_dir.join(format!("{VERSION}{:016x}", fnv(PROGRAM.0.iter().chain(sizes.as_bytes()))))
+    let Options { pin_dir, capacity, totals, mode, .. } = options;
+    let settled = format!("{capacity:?} {totals:?} {mode:?}");
+    let kind = if *mode == Mode::Enforce { VERSION } else { OBSERVER };
+    pin_dir.join(format!("{kind}{:016x}", fnv(PROGRAM.0.iter().chain(settled.as_bytes()))))
 }
 
 /// All directories that some podgate made.
@@ -77,8 +82,8 @@ pub(crate) fn directories(pin_dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in fs::read_dir(pin_dir).map_err(|error| Error::io(what(), error))? {
         let path = entry.map_err(|error| Error::io(what(), error))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_dir() && name.starts_with('v') && name.contains('-') {
+        let name = name_of(&path);
+        if path.is_dir() && name.starts_with(['v', 'o']) && name.contains('-') {
             found.push(path);
         }
     }
@@ -88,7 +93,16 @@ pub(crate) fn directories(pin_dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Whether its events can be read by this podgate.
 pub(crate) fn is_same_version(directory: &Path) -> bool {
-    directory.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(VERSION))
+    [VERSION, OBSERVER].iter().any(|version| name_of(directory).starts_with(version))
+}
+
+/// Whether what is pinned there only observes.
+pub(crate) fn is_observer(directory: &Path) -> bool {
+    name_of(directory).starts_with('o')
+}
+
+fn name_of(directory: &Path) -> &str {
+    directory.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 pub(crate) fn maps_of(directory: &Path) -> PathBuf {
@@ -160,7 +174,12 @@ fn constants(options: &Options) -> Constants {
     Constants {
         weakly_ordered: u8::from(cfg!(not(any(target_arch = "x86_64", target_arch = "s390x")))),
         totals: u8::from(options.totals.is_some()),
-        pad: [0; 2],
+        observe: match options.mode {
+            Mode::Enforce => ENFORCE,
+            Mode::Observe { allowed: false } => OBSERVE_DENIED,
+            Mode::Observe { allowed: true } => OBSERVE_ALL,
+        },
+        pad: 0,
     }
 }
 
@@ -169,9 +188,11 @@ pub(crate) fn with_spare(entries: u32) -> u32 {
     entries + entries / 8 + 64
 }
 
-/// Attaches the program for one family, at the first free priority.
-pub(crate) fn attach_family(program: &OwnedFd, family: u32) -> Result<OwnedFd, Error> {
-    for priority in PRIORITIES {
+/// Attaches a directory's program for one family, at the first free priority.
+pub(crate) fn attach_family(directory: &Path, program: &OwnedFd, family: u32) -> Result<OwnedFd, Error> {
+    let priorities = if is_observer(directory) { OBSERVING } else { ENFORCING };
+    let (first, last) = (*priorities.start(), *priorities.end());
+    for priority in priorities {
         // A kernel without the defragmentation module refuses the flag; conntrack defragments as well.
         let attached = [DEFRAGMENT, 0].into_iter().find_map(|flags| {
             let hook = Hook { family, number: POST_ROUTING, priority, flags };
@@ -188,7 +209,7 @@ pub(crate) fn attach_family(program: &OwnedFd, family: u32) -> Result<OwnedFd, E
             _ => {}
         }
     }
-    Err(Error::NoPriority)
+    Err(Error::NoPriority { first, last })
 }
 
 /// Whether both links are there.

@@ -86,16 +86,14 @@ impl BpfDatapath {
     /// When the kernel or the options don't allow it; [`probe()`] tells more about the kernel.
     pub fn open(options: Options) -> Result<Self, Error> {
         options.check()?;
-        if options.mode != Mode::Enforce {
-            return Err(Error::Settings("this backend can't only observe".into()));
-        }
         let netns = NetNs::open(options.netns.as_deref())?;
         let lock = load::lock(&options.pin_dir)?;
+        let directory = load::directory(&options);
+        let mut replaced = load::directories(&options.pin_dir)?;
+        replaced.retain(|found| *found != directory);
+        check_mode(&replaced, options.mode != Mode::Enforce)?;
         let nft_news = netns.run(NftNews::listen)??;
         netns.run(conntrack::assert_on)??;
-        let directory = load::directory(&options);
-        let replaced: Vec<PathBuf> =
-            load::directories(&options.pin_dir)?.into_iter().filter(|found| *found != directory).collect();
         for old in replaced.iter().filter(|old| load::is_complete(old)) {
             load::check_namespace(old, &netns)?;
         }
@@ -226,7 +224,7 @@ impl Datapath for BpfDatapath {
             suppressed_by_source: true,
             events_outlive_process: true,
             totals: true,
-            observing: false,
+            observing: true,
             answers: false,
         }
     }
@@ -246,6 +244,25 @@ impl Datapath for BpfDatapath {
 /// Whether some program's links are pinned in a directory.
 pub(crate) fn is_pinned(pin_dir: &Path) -> Result<bool, Error> {
     Ok(pin_dir.exists() && load::directories(pin_dir)?.iter().any(|directory| load::is_attached(directory)))
+}
+
+fn check_mode(directories: &[PathBuf], observes: bool) -> Result<(), Error> {
+    match directories.iter().find(|directory| load::is_observer(directory) != observes) {
+        Some(other) => Err(Error::OtherMode { path: other.clone(), observes: !observes }),
+        None => Ok(()),
+    }
+}
+
+/// Ends what only observes, with all its tables; nothing else is touched.
+///
+/// # Errors
+/// When something can't be removed, when another process has the directory, or when what is pinned there
+/// enforces: [`crate::remove`] ends that.
+pub fn remove_observer(pin_dir: &Path) -> Result<(), Error> {
+    if pin_dir.exists() {
+        check_mode(&load::directories(pin_dir)?, true)?;
+    }
+    remove_pinned(pin_dir)
 }
 
 /// Ends all filtering that is pinned in a directory.

@@ -80,7 +80,9 @@ impl NftDatapath {
     pub fn open(options: Options) -> Result<Self, Error> {
         options.check()?;
         if options.mode != Mode::Enforce {
-            return Err(Error::Settings("the nftables backend can't only observe, use bpf".into()));
+            return Err(Error::Settings(
+                "mode: nftables can't only observe, that needs the BPF backend and a kernel for it".into(),
+            ));
         }
         let netns = NetNs::open(options.netns.as_deref())?;
         let mut query = Socket::open(&netns)?;

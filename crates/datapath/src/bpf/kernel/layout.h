@@ -124,15 +124,21 @@ PG_OFFSET_IS(struct pg_config, cidr6, 104);
 PG_OFFSET_IS(struct pg_config, unplaced, 360);
 PG_SIZE_IS(struct pg_config, 8552);
 
+/* Whether verdicts are only told of, and which. */
+enum pg_observe { PG_ENFORCE = 0, PG_OBSERVE_DENIED = 1, PG_OBSERVE_ALL = 2 };
+
 /* What the loader decides; the verifier takes out of the program what it switches off. */
 struct pg_constants {
 	/* Loads may be reordered: costs an atomic operation a packet. */
 	__u8 weakly_ordered;
 	/* Whether edges are counted. */
 	__u8 totals;
-	__u8 pad[2];
+	/* enum pg_observe */
+	__u8 observe;
+	__u8 pad;
 };
 PG_OFFSET_IS(struct pg_constants, totals, 1);
+PG_OFFSET_IS(struct pg_constants, observe, 2);
 PG_SIZE_IS(struct pg_constants, 4);
 
 enum pg_reason {
@@ -214,7 +220,7 @@ PG_SIZE_IS(struct pg_bucket, 16);
 enum pg_event_flag {
 	/* The packet went from the connection's destination to its source. */
 	PG_EVENT_REPLY = 1,
-	/* The connection was established: a denial cuts it. */
+	/* The connection was established: a denial cuts it. To observe, one packet of it before is enough. */
 	PG_EVENT_ESTABLISHED = 2,
 	/* original_address and original_port differ from the destination. */
 	PG_EVENT_DST_NAT = 4,

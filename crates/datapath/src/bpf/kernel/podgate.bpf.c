@@ -232,12 +232,21 @@ static __noinline void emit(const struct report *report, const struct packet *pa
 	const struct nf_conn___pg *ct = report->ct;
 	struct pg_counters *count = report->count;
 	__u64 now = bpf_ktime_get_ns();
-	__u32 suppressed = 0;
+	__u32 suppressed = 0, source[4];
 	__u8 flags;
 	struct pg_event *event;
 
 	count->events_attempted++;
-	if (!report->allowed && over_rate(report->cfg, packet->source, now, &suppressed)) {
+	__builtin_memcpy(source, packet->source, 16);
+	if (constants.observe && report->flags & PG_EVENT_ESTABLISHED) {
+		/*
+		 * A bucket of its own, under what is no pod's address: connections that go on must not
+		 * use up what is there for new ones.
+		 */
+		for (int i = 0; i < 4; i++)
+			source[i] = ~source[i];
+	}
+	if (!report->allowed && over_rate(report->cfg, source, now, &suppressed)) {
 		count->events_suppressed++;
 		return;
 	}
@@ -343,7 +352,7 @@ int podgate(struct bpf_nf_ctx *ctx)
 	cfg = bpf_map_lookup_elem(&config, &zero);
 	count = bpf_map_lookup_elem(&counters, &zero);
 	if (!cfg || !count)
-		return NF_DROP;
+		return constants.observe ? NF_ACCEPT : NF_DROP;
 	slot = *(volatile __u64 *)&cfg->generation & 1;
 	if (constants.weakly_ordered)
 		slot += __sync_fetch_and_add(&count->packets, 0) >> 63;
@@ -426,12 +435,15 @@ int podgate(struct bpf_nf_ctx *ctx)
 	}
 	if (report.allowed) {
 		count->allowed++;
-		if (itself || !of_pod || !is_first)
+		if (itself || !of_pod || !is_first || constants.observe == PG_OBSERVE_DENIED)
 			return NF_ACCEPT;
 	} else {
 		count->denied[report.reason & (PG_REASONS - 1)]++;
 	}
 	report.skb = (struct __sk_buff *)ctx->skb;
+	/* What nobody drops goes on: its packets aren't attempts, as those of a denied connection are. */
+	if (constants.observe && ct && !is_first)
+		established = true;
 	report.ct = ct;
 	report.cfg = cfg;
 	report.count = count;
@@ -442,6 +454,8 @@ int podgate(struct bpf_nf_ctx *ctx)
 	report.flags |= destination.word & PG_LOCAL ? PG_EVENT_DESTINATION_LOCAL : 0;
 	report.flags |= destination.word & PG_POD ? PG_EVENT_DESTINATION_POD : 0;
 	emit(&report, &packet);
+	if (constants.observe)
+		return NF_ACCEPT;
 	/* Not by `allowed`: the verifier wants to see that nothing but these two comes out. */
 	return report.denied_by == PG_NO_DIRECTION ? NF_ACCEPT : NF_DROP;
 }
