@@ -1,4 +1,21 @@
 //! Which records a reader wants.
+//!
+//! A [`Terms`] is a list of questions; a record fits when it fits each one that is asked, and for one question it is
+//! enough to fit one of the answers. A [`Filter`] is some of them that a record may fit, and some that it must not.
+
+mod end;
+mod identity;
+mod labels;
+mod pattern;
+mod terms;
+mod view;
+
+pub use end::{EndTerms, NamePrefix, WorkloadName};
+pub use identity::identity;
+pub use labels::LabelTerms;
+pub use pattern::Pattern;
+pub use terms::{Denial, Family, PolicyName, RuleName, Terms};
+pub use view::{End, View};
 
 use crate::{FlowRecord, FlowVerdict, Party};
 
@@ -10,21 +27,32 @@ pub struct Filter {
     /// Records with one of these at either end: `namespace/pod`, `namespace/`, or a pod's, owner's or
     /// node's name.
     pub pods: Vec<String>,
+    /// Records that fit one of these, when there are any.
+    pub any_of: Vec<Terms>,
+    /// And none of these.
+    pub none_of: Vec<Terms>,
 }
 
 impl Filter {
     /// Whether the record is wanted.
     pub fn accepts(&self, record: &FlowRecord) -> bool {
-        if self.denied && record.verdict != FlowVerdict::Denied {
+        self.accepts_view(View::whole(record))
+    }
+
+    /// Whether a record, or one direction of it, is wanted.
+    pub fn accepts_view(&self, view: View<'_>) -> bool {
+        if self.denied && view.verdict() != FlowVerdict::Denied {
             return false;
         }
-        self.pods.is_empty()
-            || self.pods.iter().any(|name| {
-                names_party(name, &record.source.party) || names_party(name, &record.destination.party)
-            })
+        let record = view.record();
+        let named = |name: &String| {
+            names_party(name, &record.source.party) || names_party(name, &record.destination.party)
+        };
+        (self.pods.is_empty() || self.pods.iter().any(named))
+            && (self.any_of.is_empty() || self.any_of.iter().any(|terms| terms.accept(view)))
+            && !self.none_of.iter().any(|terms| terms.accept(view))
     }
 }
-
 /// Whether a name as a person writes it means this party.
 fn names_party(name: &str, party: &Party) -> bool {
     match party {

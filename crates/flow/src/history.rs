@@ -124,6 +124,11 @@ impl History {
         History { inner: Mutex::default(), came: Condvar::new(), limits }
     }
 
+    /// How much it keeps.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Adds records in the order of their coming, and lets the oldest go.
     pub fn push(&self, now: Timestamp, records: impl IntoIterator<Item = Arc<FlowRecord>>) {
         let mut inner = self.lock();

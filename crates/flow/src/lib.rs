@@ -23,7 +23,10 @@ mod time;
 mod words;
 
 pub use edges::{Count, Edge, EdgeMinute, Edges, Place, Totals};
-pub use filter::Filter;
+pub use filter::{
+    Denial, End, EndTerms, Family, Filter, LabelTerms, NamePrefix, Pattern, PolicyName, RuleName, Terms,
+    View, WorkloadName, identity,
+};
 pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};
 pub use names::{KNOWN_FOR, Names};

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             "nothing enforces policies in lab {name}: bring it up with policies, `podgate lab up{option}`"
         ))
     })?;
-    let filter = Filter { denied: arguments.denied, pods: arguments.pod.clone() };
+    let filter = Filter { denied: arguments.denied, pods: arguments.pod.clone(), ..Filter::default() };
     let mut columns = Columns::default();
     let mut out = BufWriter::new(anstream::stdout());
     // A reader that went away (`| head`) is no error: it has seen enough.
