@@ -8,7 +8,6 @@
 //! ```
 
 pub mod asking;
-pub mod collector;
 pub mod compare;
 pub mod kubernetes;
 pub mod lab;
