@@ -22,7 +22,8 @@ impl Default for DnsAnswers {
 }
 
 /// One packet of a name server to a pod of this node that had asked it: it belongs to a connection that the pod has
-/// opened, or comes from the node itself. Nobody else can make one.
+/// opened, or comes from the node itself. What nobody asked for isn't one. Who can forge the server's address and
+/// guesses the ports of an open question can deceive the pod, and whoever believes this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsMessage {
     /// Time since boot, without time asleep (`CLOCK_MONOTONIC`).

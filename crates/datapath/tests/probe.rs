@@ -41,12 +41,12 @@ fn the_verifier_needs_few_steps() {
     let file = concat!(env!("OUT_DIR"), "/podgate.bpf.o");
     let mut open = ObjectBuilder::default().open_file(file).expect("open");
     for mut map in open.maps_mut().filter(|map| map.name().to_string_lossy().ends_with(".rodata")) {
-        // All that the loader can switch on.
-        map.initial_value_mut().expect("a value")[1] = 1;
+        // All that the loader can switch on: totals, observing all, and one port of name servers.
+        map.initial_value_mut().expect("a value")[1..6].copy_from_slice(&[1, 2, 1, 53, 0]);
     }
     let object = open.load().expect("load");
     let ids: Vec<_> = object.maps().collect();
-    assert_eq!(ids.len(), 15, "the maps and the read-only data");
+    assert_eq!(ids.len(), 16, "the maps and the read-only data");
     let program = libbpf_rs::query::ProgInfoIter::default()
         .filter(|program| program.name.to_string_lossy() == "podgate")
         .last()

@@ -1,65 +1,18 @@
-//! Reads the kernel's event buffer.
+//! What is in the kernel's event buffer.
 
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 use podgate_policy::{DeciderId, Direction, Verdict};
 
 use super::layout::{
     EVENT_DESTINATION_LOCAL, EVENT_DESTINATION_POD, EVENT_DST_NAT, EVENT_ESTABLISHED, EVENT_NO_CONNTRACK,
     EVENT_REPLY, EVENT_SOURCE_LOCAL, EVENT_SOURCE_POD, Fields, IPV4, RawEvent,
 };
-use crate::{Error, Event, Reason};
+use crate::{Event, Reason};
 
-/// As many events are taken out at a time: a flood must not keep the reader from handing them over.
-const BATCH: usize = 4096;
-
-pub(crate) struct EventReader {
-    ring: RingBuffer<'static>,
-    read: Arc<Mutex<Vec<Event>>>,
-}
-
-impl EventReader {
-    pub(crate) fn open(events: &MapHandle) -> Result<EventReader, Error> {
-        let read: Arc<Mutex<Vec<Event>>> = Arc::default();
-        let sink = Arc::clone(&read);
-        let mut builder = RingBufferBuilder::new();
-        builder
-            .add(events, move |bytes| {
-                if let Some(event) = parse(bytes) {
-                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-                }
-                0
-            })
-            .map_err(|error| Error::bpf("open the event buffer", error))?;
-        let ring = builder.build().map_err(|error| Error::bpf("open the event buffer", error))?;
-        Ok(EventReader { ring, read })
-    }
-
-    /// Hands over all events that are there now.
-    pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, Error> {
-        let mut total = 0;
-        loop {
-            let count = self.ring.consume_raw_n(BATCH);
-            if count < 0 {
-                let error = libbpf_rs::Error::from_raw_os_error(-count);
-                return Err(Error::bpf("read the event buffer", error));
-            }
-            let events = std::mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner));
-            total += events.len();
-            events.into_iter().for_each(&mut *sink);
-            // A writer that is faster than this reader would keep it here for ever.
-            if (count as usize) < BATCH || total >= 64 * BATCH {
-                return Ok(total);
-            }
-        }
-    }
-}
-
-fn parse(bytes: &[u8]) -> Option<Event> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Event> {
     let raw = Fields::new(bytes, size_of::<RawEvent>())?;
     let family = raw.u8(offset_of!(RawEvent, family));
     let address = |at: usize| -> IpAddr {

@@ -115,7 +115,8 @@ pub(crate) struct Constants {
     pub(crate) weakly_ordered: u8,
     pub(crate) totals: u8,
     pub(crate) observe: u8,
-    pub(crate) pad: u8,
+    pub(crate) answers: u8,
+    pub(crate) answer_ports: [u16; ANSWER_PORTS],
 }
 
 /// [`Constants::observe`]: verdicts are carried out.
@@ -127,7 +128,12 @@ pub(crate) const OBSERVE_ALL: u8 = 2;
 
 impl Constants {
     pub(crate) fn to_bytes(&self) -> [u8; size_of::<Constants>()] {
-        [self.weakly_ordered, self.totals, self.observe, self.pad]
+        let mut bytes = [0; size_of::<Constants>()];
+        bytes[..4].copy_from_slice(&[self.weakly_ordered, self.totals, self.observe, self.answers]);
+        for (to, port) in bytes[4..].chunks_exact_mut(2).zip(self.answer_ports) {
+            to.copy_from_slice(&port.to_ne_bytes());
+        }
+        bytes
     }
 }
 
@@ -179,6 +185,8 @@ pub(crate) struct RawCounters {
     pub(crate) events_suppressed: u64,
     pub(crate) counted: RawTraffic,
     pub(crate) unattributed: RawTraffic,
+    pub(crate) answers_submitted: u64,
+    pub(crate) answers_lost: u64,
 }
 
 #[repr(C)]
@@ -206,7 +214,22 @@ pub(crate) struct RawEvent {
     pub(crate) pad: u8,
 }
 
-/// The family in [`RawEvent`] and [`RawEdge`]; any other is IPv6.
+/// Begins a record of the buffer of answers; the payload is behind it.
+#[repr(C)]
+pub(crate) struct RawAnswer {
+    pub(crate) ktime_ns: u64,
+    pub(crate) server: [u32; 4],
+    pub(crate) client: [u32; 4],
+    pub(crate) tcp_seq: u32,
+    pub(crate) length: u32,
+    pub(crate) server_port: u16,
+    pub(crate) client_port: u16,
+    pub(crate) copied: u16,
+    pub(crate) protocol: u8,
+    pub(crate) family: u8,
+}
+
+/// The family in [`RawEvent`], [`RawEdge`] and [`RawAnswer`]; any other is IPv6.
 pub(crate) const IPV4: u8 = 2;
 
 pub(crate) const EVENT_REPLY: u8 = 1;
@@ -236,7 +259,8 @@ const _: () = {
     assert!(size_of::<Config>() == 8552);
     assert!(offset_of!(Constants, totals) == 1);
     assert!(offset_of!(Constants, observe) == 2);
-    assert!(size_of::<Constants>() == 4);
+    assert!(offset_of!(Constants, answer_ports) == 4);
+    assert!(size_of::<Constants>() == 12);
     assert!(offset_of!(RawTraffic, reply_packets) == 24);
     assert!(size_of::<RawTraffic>() == 40);
     assert!(offset_of!(RawEdge, source) == 16);
@@ -248,7 +272,8 @@ const _: () = {
     assert!(offset_of!(RawCounters, events_attempted) == 136);
     assert!(offset_of!(RawCounters, counted) == 168);
     assert!(offset_of!(RawCounters, unattributed) == 208);
-    assert!(size_of::<RawCounters>() == 248);
+    assert!(offset_of!(RawCounters, answers_submitted) == 248);
+    assert!(size_of::<RawCounters>() == 264);
     assert!(offset_of!(RawEvent, source) == 24);
     assert!(offset_of!(RawEvent, original_address) == 56);
     assert!(offset_of!(RawEvent, suppressed) == 72);
@@ -257,6 +282,11 @@ const _: () = {
     assert!(offset_of!(RawEvent, icmp_type) == 92);
     assert!(offset_of!(RawEvent, tcp_flags) == 94);
     assert!(size_of::<RawEvent>() == 96);
+    assert!(offset_of!(RawAnswer, client) == 24);
+    assert!(offset_of!(RawAnswer, tcp_seq) == 40);
+    assert!(offset_of!(RawAnswer, server_port) == 48);
+    assert!(offset_of!(RawAnswer, protocol) == 54);
+    assert!(size_of::<RawAnswer>() == 56);
 };
 
 /// Reads numbers out of bytes whose length was checked once.

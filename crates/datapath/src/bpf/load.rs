@@ -18,7 +18,7 @@ use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::{Link, MapCore, ObjectBuilder, OpenObject, PrintLevel, Program};
 use rustix::fs::{FlockOperation, flock, statfs};
 
-use super::layout::{Constants, ENFORCE, OBSERVE_ALL, OBSERVE_DENIED};
+use super::layout::{ANSWER_PORTS, Constants, ENFORCE, OBSERVE_ALL, OBSERVE_DENIED};
 use super::maps::NAMES;
 use super::netns::NetNs;
 use super::sys::{Hook, attach_netfilter, pin};
@@ -70,8 +70,8 @@ pub(crate) fn lock(pin_dir: &Path) -> Result<fs::File, Error> {
 
 /// The directory of this program with maps of this size and what else is settled when it's loaded.
 pub(crate) fn directory(options: &Options) -> PathBuf {
-    let Options { pin_dir, capacity, totals, mode, .. } = options;
-    let settled = format!("{capacity:?} {totals:?} {mode:?}");
+    let Options { pin_dir, capacity, totals, mode, answers, .. } = options;
+    let settled = format!("{capacity:?} {totals:?} {mode:?} {answers:?}");
     let kind = if *mode == Mode::Enforce { VERSION } else { OBSERVER };
     pin_dir.join(format!("{kind}{:016x}", fnv(PROGRAM.0.iter().chain(settled.as_bytes()))))
 }
@@ -146,7 +146,7 @@ fn keep_log(_: PrintLevel, line: String) {
 }
 
 fn set_sizes(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
-    let Options { capacity, totals, .. } = options;
+    let Options { capacity, totals, answers, .. } = options;
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let entries = match name.as_str() {
@@ -157,6 +157,7 @@ fn set_sizes(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
             "rows" => 2 * capacity.rows,
             "ranges" => 2 * capacity.ranges,
             "events" => capacity.ring_bytes,
+            "answers" => answers.as_ref().map_or(4096, |answers| answers.ring_bytes),
             "edges0" | "edges1" => totals.unwrap_or(1),
             _ if name.ends_with(".rodata") => {
                 map.set_initial_value(&constants(options).to_bytes())
@@ -171,6 +172,9 @@ fn set_sizes(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
 }
 
 fn constants(options: &Options) -> Constants {
+    let ports = options.answers.as_ref().map_or(&[][..], |answers| &answers.ports);
+    let mut answer_ports = [0; ANSWER_PORTS];
+    answer_ports.iter_mut().zip(ports).for_each(|(to, port)| *to = *port);
     Constants {
         weakly_ordered: u8::from(cfg!(not(any(target_arch = "x86_64", target_arch = "s390x")))),
         totals: u8::from(options.totals.is_some()),
@@ -179,7 +183,8 @@ fn constants(options: &Options) -> Constants {
             Mode::Observe { allowed: false } => OBSERVE_DENIED,
             Mode::Observe { allowed: true } => OBSERVE_ALL,
         },
-        pad: 0,
+        answers: ports.len() as u8,
+        answer_ports,
     }
 }
 

@@ -18,9 +18,9 @@ use super::sys::Shared;
 use crate::{Counters, Error, EventRate, Reason, Traffic, UnknownPods};
 
 /// The names of all maps, as in the program.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "config", "idents", "ranges", "rows", "addr4", "addr6", "lpm4", "lpm6", "counters", "buckets", "events",
-    "edges0", "edges1", "overflow",
+    "edges0", "edges1", "overflow", "answers",
 ];
 
 /// The kernel's tables.
@@ -130,6 +130,8 @@ impl Maps {
             sum.events_lost += cpu.u64(offset_of!(RawCounters, events_lost));
             sum.events_suppressed += cpu.u64(offset_of!(RawCounters, events_suppressed));
             sum.counted += traffic(cpu, offset_of!(RawCounters, counted));
+            sum.answers_submitted += cpu.u64(offset_of!(RawCounters, answers_submitted));
+            sum.answers_lost += cpu.u64(offset_of!(RawCounters, answers_lost));
             sum.unattributed += traffic(cpu, offset_of!(RawCounters, unattributed));
         }
         Ok(sum)

@@ -9,6 +9,7 @@
 //! the kernel's state.
 
 mod alloc;
+mod answers;
 pub(crate) mod conntrack;
 mod events;
 pub(crate) mod grace;
@@ -22,6 +23,7 @@ pub(crate) mod netns;
 mod news;
 pub(crate) mod probe;
 pub(crate) mod publisher;
+mod ring;
 pub(crate) mod store;
 mod sys;
 mod tables;
@@ -35,12 +37,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
 
-use self::events::EventReader;
 use self::held::Held;
 use self::maps::Maps;
 use self::netns::NetNs;
 use self::news::NftNews;
 use self::publisher::Publisher;
+use self::ring::Reader;
 use self::totals::Totals;
 use crate::{
     Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options,
@@ -57,12 +59,15 @@ const QUIET: Duration = Duration::from_millis(500);
 /// Dropping it leaves the kernel filtering; [`crate::remove`] ends that.
 pub struct BpfDatapath {
     publisher: Publisher<Maps>,
-    events: EventReader,
+    events: Reader<Event>,
+    answers: Option<Reader<DnsMessage>>,
     totals: Option<Totals>,
     held: Held,
     nft_news: NftNews,
     /// Events of the program that an upgrade has replaced.
     earlier: Vec<Event>,
+    /// And its answers of name servers.
+    earlier_answers: Vec<DnsMessage>,
     /// And its totals.
     earlier_totals: (Taken, Vec<EdgeTotal>),
     netns: NetNs,
@@ -110,7 +115,11 @@ impl BpfDatapath {
         maps.set_unknown_pods(options.unknown_pods);
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
-        let events = EventReader::open(maps.events())?;
+        let events = Reader::open(maps.events(), "event", events::parse)?;
+        let answers = match options.answers {
+            Some(_) => Some(open_answers(&load::maps_of(&directory))?),
+            None => None,
+        };
         let mut totals = match options.totals {
             Some(_) => Some(Totals::open(&load::maps_of(&directory))?),
             None => None,
@@ -121,10 +130,12 @@ impl BpfDatapath {
         Ok(BpfDatapath {
             publisher,
             events,
+            answers,
             totals,
             held,
             nft_news,
             earlier: Vec::new(),
+            earlier_answers: Vec::new(),
             earlier_totals: Default::default(),
             netns,
             directory,
@@ -145,13 +156,17 @@ impl BpfDatapath {
             if load::is_same_version(old)
                 && let Ok(events) = maps::open_map(&load::maps_of(old), "events")
             {
-                // Waits for the packets that are still being judged; so the events come after.
+                // Waits for the packets that are still being judged; so the others come after.
                 if let Ok(mut totals) = Totals::open(&load::maps_of(old)) {
                     let taken = totals.take_rest(&mut |total| self.earlier_totals.1.push(total))?;
                     self.earlier_totals.0.edges += taken.edges;
                     self.earlier_totals.0.unattributed += taken.unattributed;
                 }
-                EventReader::open(&events)?.drain(&mut |event| self.earlier.push(event))?;
+                if let Ok(mut answers) = open_answers(&load::maps_of(old)) {
+                    answers.drain(&mut |answer| self.earlier_answers.push(answer))?;
+                }
+                let mut events = Reader::open(&events, "event", events::parse)?;
+                events.drain(&mut |event| self.earlier.push(event))?;
             }
             load::remove(old)?;
             self.replaced.pop();
@@ -194,8 +209,10 @@ impl Datapath for BpfDatapath {
         Ok(taken)
     }
 
-    fn poll_answers(&mut self, _: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
-        Ok(0)
+    fn poll_answers(&mut self, sink: &mut dyn FnMut(DnsMessage)) -> Result<usize, Error> {
+        let earlier = self.earlier_answers.len();
+        self.earlier_answers.drain(..).for_each(&mut *sink);
+        Ok(earlier + self.answers.as_mut().map_or(Ok(0), |answers| answers.drain(sink))?)
     }
 
     fn counters(&self) -> Result<Counters, Error> {
@@ -225,7 +242,7 @@ impl Datapath for BpfDatapath {
             events_outlive_process: true,
             totals: true,
             observing: true,
-            answers: false,
+            answers: true,
         }
     }
 
@@ -239,6 +256,10 @@ impl Datapath for BpfDatapath {
         }
         Ok(repairs)
     }
+}
+
+fn open_answers(maps: &Path) -> Result<Reader<DnsMessage>, Error> {
+    Reader::open(&maps::open_map(maps, "answers")?, "answer", answers::parse)
 }
 
 /// Whether some program's links are pinned in a directory.

@@ -124,6 +124,8 @@ PG_OFFSET_IS(struct pg_config, cidr6, 104);
 PG_OFFSET_IS(struct pg_config, unplaced, 360);
 PG_SIZE_IS(struct pg_config, 8552);
 
+#define PG_ANSWER_PORTS 4
+
 /* Whether verdicts are only told of, and which. */
 enum pg_observe { PG_ENFORCE = 0, PG_OBSERVE_DENIED = 1, PG_OBSERVE_ALL = 2 };
 
@@ -135,11 +137,14 @@ struct pg_constants {
 	__u8 totals;
 	/* enum pg_observe */
 	__u8 observe;
-	__u8 pad;
+	/* How many ports of name servers there are; 0: answers are not copied. */
+	__u8 answers;
+	__u16 answer_ports[PG_ANSWER_PORTS];
 };
 PG_OFFSET_IS(struct pg_constants, totals, 1);
 PG_OFFSET_IS(struct pg_constants, observe, 2);
-PG_SIZE_IS(struct pg_constants, 4);
+PG_OFFSET_IS(struct pg_constants, answer_ports, 4);
+PG_SIZE_IS(struct pg_constants, 12);
 
 enum pg_reason {
 	PG_REASON_POLICY = 0,
@@ -179,13 +184,16 @@ struct pg_counters {
 	/* All that was counted by edge, and what of it found no room. */
 	struct pg_traffic counted;
 	struct pg_traffic unattributed;
+	__u64 answers_submitted;
+	__u64 answers_lost;
 };
 PG_OFFSET_IS(struct pg_counters, denied, 24);
 PG_OFFSET_IS(struct pg_counters, own_node, 88);
 PG_OFFSET_IS(struct pg_counters, events_attempted, 136);
 PG_OFFSET_IS(struct pg_counters, counted, 168);
 PG_OFFSET_IS(struct pg_counters, unattributed, 208);
-PG_SIZE_IS(struct pg_counters, 248);
+PG_OFFSET_IS(struct pg_counters, answers_submitted, 248);
+PG_SIZE_IS(struct pg_counters, 264);
 
 /* Bits of an identity's word from PG_LOCAL on, the destination's above the source's. */
 #define PG_EDGE_DESTINATION_SHIFT 2
@@ -267,5 +275,29 @@ PG_OFFSET_IS(struct pg_event, protocol, 86);
 PG_OFFSET_IS(struct pg_event, icmp_type, 92);
 PG_OFFSET_IS(struct pg_event, tcp_flags, 94);
 PG_SIZE_IS(struct pg_event, 96);
+
+/* So much of an answer is copied, and so much of those that are short, as most are. */
+#define PG_ANSWER_BYTES 4096
+#define PG_ANSWER_SHORT_BYTES 512
+
+/* A packet of a name server, with `copied` bytes of its payload behind it. */
+struct pg_answer {
+	__u64 ktime_ns;
+	__u32 server[4];
+	__u32 client[4];
+	__u32 tcp_seq;
+	/* Bytes of the payload. */
+	__u32 length;
+	__u16 server_port;
+	__u16 client_port;
+	__u16 copied;
+	__u8 protocol;
+	__u8 family;
+};
+PG_OFFSET_IS(struct pg_answer, client, 24);
+PG_OFFSET_IS(struct pg_answer, tcp_seq, 40);
+PG_OFFSET_IS(struct pg_answer, server_port, 48);
+PG_OFFSET_IS(struct pg_answer, protocol, 54);
+PG_SIZE_IS(struct pg_answer, 56);
 
 #endif

@@ -15,6 +15,7 @@
 #include "layout.h"
 #include "maps.h"
 #include "parse.h"
+#include "answers.h"
 #include "totals.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -363,22 +364,34 @@ int podgate(struct bpf_nf_ctx *ctx)
 	 * A socket in this network namespace sent it: the node itself. The source address would
 	 * prove nothing, a pod can forge it.
 	 */
-	if (state->sk) {
+	if (state->sk && !constants.answers) {
 		count->own_node++;
 		return NF_ACCEPT;
 	}
 
 	packet.family = state->pf;
 	parse((struct __sk_buff *)ctx->skb, &packet);
+	nfct = skb->_nfct;
+	info = nfct & CT_INFO_MASK;
+	ct = (const void *)(nfct & ~(__u64)CT_INFO_MASK);
+	if (state->sk) {
+		count->own_node++;
+		turn_round(&packet);
+		/* Name servers of nodes tell the kernel not to track their connections. */
+		if (is_from_name_server(&packet) && (info == CT_ESTABLISHED_REPLY || !ct)) {
+			identify(cfg, packet.source, packet.family, slot, &source);
+			if (source.word & PG_LOCAL)
+				copy_answer((struct __sk_buff *)ctx->skb, &packet, skb->len);
+		}
+		return NF_ACCEPT;
+	}
+
 	icmp = packet.family == NFPROTO_IPV4 ? packet.protocol == 1 : packet.protocol == 58;
 	if (packet.family == NFPROTO_IPV6 && icmp && is_neighbour_discovery(&packet)) {
 		count->neighbour_discovery++;
 		return NF_ACCEPT;
 	}
 
-	nfct = skb->_nfct;
-	info = nfct & CT_INFO_MASK;
-	ct = (const void *)(nfct & ~(__u64)CT_INFO_MASK);
 	if (!ct) {
 		count->no_conntrack++;
 		report.flags |= PG_EVENT_NO_CONNTRACK;
@@ -435,6 +448,9 @@ int podgate(struct bpf_nf_ctx *ctx)
 	}
 	if (report.allowed) {
 		count->allowed++;
+		if (constants.answers && info == CT_ESTABLISHED_REPLY && source.word & PG_LOCAL &&
+		    is_from_name_server(&packet))
+			copy_answer((struct __sk_buff *)ctx->skb, &packet, skb->len);
 		if (itself || !of_pod || !is_first || constants.observe == PG_OBSERVE_DENIED)
 			return NF_ACCEPT;
 	} else {
