@@ -89,8 +89,8 @@ pub enum Mode {
     /// They are dropped.
     #[default]
     Enforce,
-    /// They pass: this datapath only says what it would do, beside another one that enforces and to which it does
-    /// nothing. It needs a pin directory of its own. It sees packets before the other one drops them. Only the BPF
+    /// They pass: this datapath only says what it would do, in its events, counters and totals, beside another one that
+    /// enforces and to which it does nothing. It needs a pin directory of its own. It sees packets before the other one drops them. Only the BPF
     /// backend can do it ([`crate::Capabilities::observing`]).
     Observe {
         /// Events also for connections that would be allowed.
