@@ -57,7 +57,9 @@ lint:
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
+# The hubble command that reads podgate's flows is built once: some minutes.
 test-pure:
+	export PODGATE_HUBBLE_CLI=$$(scripts/hubble-cli) && \
 	cargo test --locked $(PURE:%=-p %)
 
 # Built as you, run as root: the runner wraps each test binary.

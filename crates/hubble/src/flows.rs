@@ -80,7 +80,7 @@ pub fn flow_of(view: View<'_>, naming: &Naming) -> flow::Flow {
         is_reply: Some(record.reply),
         reply: record.reply,
         emitter: Some(flow::Emitter { name: "podgate".to_owned(), version: naming.version.clone() }),
-        summary: summary(record),
+        summary: summary(view),
         ..flow::Flow::default()
     };
     if let Some((direction, decision)) = view.direction().and_then(|_| view.decisions().next()) {
@@ -232,7 +232,8 @@ fn tcp_flags(flags: TcpFlags) -> flow::TcpFlags {
     }
 }
 
-fn summary(record: &FlowRecord) -> String {
+fn summary(view: View<'_>) -> String {
+    let record = view.record();
     let mut text = match record.protocol {
         Protocol::TCP if record.tcp_flags.is_empty() => "TCP".to_owned(),
         Protocol::TCP => {
@@ -246,7 +247,8 @@ fn summary(record: &FlowRecord) -> String {
     if record.cut {
         text.push_str("; cut by a policy change");
     }
-    if record.suppressed > 0 {
+    // Denials alone are counted rather than reported.
+    if record.suppressed > 0 && view.verdict() == FlowVerdict::Denied {
         text.push_str(&format!("; {} more like it were counted", record.suppressed));
     }
     text

@@ -22,7 +22,8 @@ impl Health for Serving {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         match request.into_inner().service.as_str() {
-            "" | "observer.Observer" | "podgate.v1.Records" => {
+            // The second is what the hubble command asks for.
+            "" | "hubble.server.Observer" | "observer.Observer" | "podgate.v1.Records" => {
                 Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
             }
             other => Err(Status::not_found(format!("no service {other:?} is served here"))),

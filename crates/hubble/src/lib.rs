@@ -17,6 +17,7 @@ mod health;
 pub mod json;
 mod mask;
 pub mod proto;
+mod reader;
 mod serve;
 mod server;
 mod tail;
@@ -24,6 +25,7 @@ mod unflow;
 
 pub use flows::{Naming, details, flow_of, to_hubble, views};
 pub use mask::Mask;
+pub use reader::{Heard, ReadError, Server, read_file};
 pub use serve::{Listener, serve};
 pub use server::{ServerInfo, services};
 pub use unflow::from_hubble;

@@ -18,12 +18,14 @@ use crate::proto::podgate::v1::get_records_response::Answer;
 use crate::proto::podgate::v1::records_client::RecordsClient;
 use crate::{Listener, serve};
 
+mod hubble_cli;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Served {
     history: Arc<History>,
     channel: Channel,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Served {
@@ -43,7 +45,7 @@ impl Served {
         let routes = services(history.clone(), info).unwrap();
         tokio::spawn(serve(listener, routes, std::future::pending()));
         let channel = connect(&Address::Unix(path), None, PATIENCE).await.unwrap();
-        Served { history, channel, _directory: directory }
+        Served { history, channel, directory: directory }
     }
 
     fn push(&self, records: Vec<FlowRecord>) {
