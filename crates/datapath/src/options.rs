@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::bpf::layout::{ANSWER_PORTS, CIDRS};
 use crate::bpf::load;
-use crate::bpf::publisher::Limits;
+use crate::publish::publisher::Limits;
 use crate::{DnsAnswers, Error, UnknownPods};
 
 /// Edges of [`Options::totals`] where nothing else is said.

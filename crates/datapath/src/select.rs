@@ -7,7 +7,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use podgate_policy::{Delta, Programs};
 
-use crate::bpf::{self, conntrack, netns::NetNs};
+use crate::bpf::{self, conntrack};
+use crate::netns::NetNs;
 use crate::{
     BpfDatapath, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, NftDatapath, Options,
     PublishReport, Repair, Taken, UnknownPods, Unsupported, nft, probe,

@@ -4,8 +4,9 @@ use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::layout::{Fields, IPV4, RawAnswer};
+use super::layout::{IPV4, RawAnswer};
 use crate::DnsMessage;
+use crate::publish::layout::Fields;
 
 const TCP: u8 = 6;
 

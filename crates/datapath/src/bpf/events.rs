@@ -8,8 +8,9 @@ use podgate_policy::{DeciderId, Direction, Verdict};
 
 use super::layout::{
     EVENT_DESTINATION_LOCAL, EVENT_DESTINATION_POD, EVENT_DST_NAT, EVENT_ESTABLISHED, EVENT_NO_CONNTRACK,
-    EVENT_REPLY, EVENT_SOURCE_LOCAL, EVENT_SOURCE_POD, Fields, IPV4, RawEvent,
+    EVENT_REPLY, EVENT_SOURCE_LOCAL, EVENT_SOURCE_POD, IPV4, RawEvent,
 };
+use crate::publish::layout::Fields;
 use crate::{Event, Reason};
 
 pub(crate) fn parse(bytes: &[u8]) -> Option<Event> {

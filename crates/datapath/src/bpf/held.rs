@@ -11,8 +11,8 @@ use libbpf_rs::{Link, MapHandle};
 
 use super::load::{FAMILIES, attach_family, maps_of, open_program};
 use super::maps::{NAMES, open_map};
-use super::netns::NetNs;
 use super::sys::{Hook, attach_netfilter, pin};
+use crate::netns::NetNs;
 use crate::{Error, Repair};
 
 #[derive(Debug)]

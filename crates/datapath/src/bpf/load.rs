@@ -20,8 +20,8 @@ use rustix::fs::{FlockOperation, flock, statfs};
 
 use super::layout::{ANSWER_PORTS, Constants, ENFORCE, OBSERVE_ALL, OBSERVE_DENIED};
 use super::maps::NAMES;
-use super::netns::NetNs;
 use super::sys::{Hook, attach_netfilter, pin};
+use crate::netns::NetNs;
 use crate::{Error, Mode, Options};
 
 /// Bytes of an ELF file, aligned as its reader wants them.

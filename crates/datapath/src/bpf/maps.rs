@@ -8,13 +8,11 @@ use std::path::Path;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle};
 
-use super::grace::Grace;
-use super::layout::{
-    CIDRS, Config, Fields, IDENT_SIZE, RANGE_SIZE, RawCounters, RawRange, RawRow, RawTraffic, RowKey,
-    UNPLACED_BITS,
-};
-use super::store::{Contents, Store};
+use super::layout::{CIDRS, Config, IDENT_SIZE, RawCounters, RawTraffic, UNPLACED_BITS};
 use super::sys::Shared;
+use crate::publish::grace::Grace;
+use crate::publish::layout::{Fields, RANGE_SIZE, RawRange, RawRow, RowKey};
+use crate::publish::store::{Contents, Store};
 use crate::{Counters, Error, EventRate, Reason, Traffic, UnknownPods};
 
 /// The names of all maps, as in the program.

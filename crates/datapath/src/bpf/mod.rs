@@ -8,27 +8,18 @@
 //! Links are pinned: filtering goes on when the process ends, however it ends, and the next one adopts
 //! the kernel's state.
 
-mod alloc;
 mod answers;
 pub(crate) mod conntrack;
 mod events;
-pub(crate) mod grace;
 mod held;
 pub(crate) mod layout;
 pub(crate) mod load;
 mod maps;
-#[cfg(test)]
-mod model;
-pub(crate) mod netns;
 mod news;
 pub(crate) mod probe;
-pub(crate) mod publisher;
 mod ring;
-pub(crate) mod store;
 mod sys;
-mod tables;
 mod totals;
-pub(crate) mod words;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -39,11 +30,11 @@ use podgate_policy::{Delta, Programs};
 
 use self::held::Held;
 use self::maps::Maps;
-use self::netns::NetNs;
 use self::news::NftNews;
-use self::publisher::Publisher;
 use self::ring::Reader;
 use self::totals::Totals;
+use crate::netns::NetNs;
+use crate::publish::publisher::Publisher;
 use crate::{
     Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options,
     PublishReport, Repair, Taken, UnknownPods, options,

@@ -14,13 +14,14 @@ use std::path::Path;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use podgate_policy::{DeciderId, Direction, Verdict};
 
-use super::grace::Grace;
 use super::layout::{
-    EDGE_DESTINATION_LOCAL, EDGE_DESTINATION_POD, EDGE_SOURCE_LOCAL, EDGE_SOURCE_POD, Fields, IPV4, RawEdge,
+    EDGE_DESTINATION_LOCAL, EDGE_DESTINATION_POD, EDGE_SOURCE_LOCAL, EDGE_SOURCE_POD, IPV4, RawEdge,
     RawTraffic,
 };
 use super::maps::{Maps, open_map, traffic};
 use super::sys::take_batch;
+use crate::publish::grace::Grace;
+use crate::publish::layout::Fields;
 use crate::{EdgeTotal, Error, Reason, Taken, Traffic};
 
 /// Entries that are read at a time.

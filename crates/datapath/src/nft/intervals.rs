@@ -2,7 +2,7 @@
 
 use podgate_policy::PortKey;
 
-use crate::bpf::layout::RawRange;
+use crate::publish::layout::RawRange;
 
 /// Addresses of one class, first and last, as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,7 +8,7 @@ use podgate_policy::Direction;
 
 use super::netlink::{Attrs, Socket, attributes, be32, messages, text};
 use super::ruleset::direction_name;
-use crate::bpf::netns::NetNs;
+use crate::netns::NetNs;
 use crate::{Error, Reason};
 
 const SUBSYSTEM: u16 = 4;

@@ -34,8 +34,8 @@ use self::rule::Rate;
 use self::ruleset::Fixed;
 use self::store::NftStore;
 use self::table::Table;
-use crate::bpf::netns::NetNs;
-use crate::bpf::publisher::Publisher;
+use crate::netns::NetNs;
+use crate::publish::publisher::Publisher;
 use crate::{
     Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, EventRate, Mode, Options,
     PublishReport, Reason, Repair, Taken, UnknownPods, options,

@@ -9,7 +9,7 @@ use rustix::net::{
 };
 
 use crate::Error;
-use crate::bpf::netns::NetNs;
+use crate::netns::NetNs;
 
 const HEADER: usize = 16;
 const GENERIC: usize = 4;

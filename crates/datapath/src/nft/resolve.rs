@@ -7,8 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::log::{Logged, Packet, State};
 use super::store::{NftStore, program_of};
-use crate::bpf::layout::{DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, ITSELF, LOCAL, POD, RowKey};
-use crate::bpf::words::class_of;
+use crate::publish::layout::{DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, ITSELF, LOCAL, POD, RowKey};
+use crate::publish::words::class_of;
 use crate::{Event, Reason};
 
 /// `None` when what the packet was judged by isn't known any more.

@@ -20,7 +20,7 @@ use super::rule::{
     Verdict, Way,
 };
 use crate::Reason;
-use crate::bpf::layout::{CLOSED, DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, ITSELF};
+use crate::publish::layout::{CLOSED, DEFAULT_ANY, DEFAULT_POD, DEFAULT_V6, ITSELF};
 
 /// The table that allows everything: the one that is asked for most.
 pub(super) const ALLOWS_ALL: u32 = 1;

@@ -20,10 +20,10 @@ use super::resolve;
 use super::ruleset::{self, ALLOWS_ALL, Fixed};
 use super::table::{Element, Table};
 use super::upkeep::replace;
-use crate::bpf::grace::Grace;
-use crate::bpf::layout::{LOCAL, POD, RawRange, RawRow, RowKey};
-use crate::bpf::store::{Contents, Store};
-use crate::bpf::words::{active_slot, class_of, egress_of, ingress_of};
+use crate::publish::grace::Grace;
+use crate::publish::layout::{LOCAL, POD, RawRange, RawRow, RowKey};
+use crate::publish::store::{Contents, Store};
+use crate::publish::words::{active_slot, class_of, egress_of, ingress_of};
 use crate::{Error, Event, UnknownPods};
 
 /// What an index belongs to.

@@ -10,8 +10,8 @@ use super::rule::Rule;
 use super::ruleset;
 use super::store::NftStore;
 use super::table::Table;
-use crate::bpf::store::Store;
-use crate::bpf::words::active_slot;
+use crate::publish::store::Store;
+use crate::publish::words::active_slot;
 use crate::{Error, Reason};
 
 const POST_ROUTING: u32 = 4;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel program and user space share. src/bpf/layout.rs mirrors it; both sides assert the
- * same sizes and offsets.
+ * What the kernel program and user space share. src/bpf/layout.rs and src/publish/layout.rs mirror it;
+ * both sides assert the same sizes and offsets.
  */
 #ifndef PODGATE_LAYOUT_H
 #define PODGATE_LAYOUT_H
