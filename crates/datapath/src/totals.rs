@@ -36,6 +36,9 @@ impl AddAssign for Traffic {
 /// Counted are the packets that were judged and that a pod is an end of: not the node's own, no neighbour discovery, no
 /// ICMP errors that belong to a connection. Source and destination are those of the connection's first packet, after
 /// Service DNAT and before masquerade, for replies too.
+///
+/// Every node on a packet's way counts it: the source's and the destination's. While an upgrade has two programs in
+/// force, for some milliseconds, both do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeTotal {
     /// Who opened the connections.
@@ -75,4 +78,11 @@ pub struct Taken {
     pub edges: usize,
     /// Traffic of the same time that found no room in the tables, of which nothing else is known.
     pub unattributed: Traffic,
+}
+
+impl AddAssign for Taken {
+    fn add_assign(&mut self, other: Taken) {
+        self.edges += other.edges;
+        self.unattributed += other.unattributed;
+    }
 }

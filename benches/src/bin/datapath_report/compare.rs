@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use podgate_api::Object;
 use podgate_bench::Tenants;
-use podgate_datapath::{Backend, BpfOptions, Counters};
+use podgate_datapath::{Backend, BpfDatapath, BpfOptions, Counters, Datapath, Mode};
 use podgate_policy::{Cluster, Delta, Settings};
 
 use crate::cpu::Softirqd;
@@ -41,8 +41,8 @@ pub struct Effort {
     pub sizes: Vec<u32>,
     /// Pods, the same in all sizes.
     pub tenants: Tenants,
-    /// Compares only what counting by edge costs.
-    pub only_totals: bool,
+    /// Compares only what it costs to tell more of traffic than events.
+    pub only_telling: bool,
 }
 
 /// A cluster with a number of policies, compiled.
@@ -53,18 +53,25 @@ struct World {
     state: Delta,
 }
 
-/// Whether traffic is counted by edge.
+/// What is told of traffic: each more than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counting {
-    On,
-    Off,
+enum Telling {
+    Events,
+    /// And totals by edge, as podgate does where nothing else is said.
+    Totals,
+    /// And what the same policies would do if they were staged, by a second instance.
+    Staged,
+}
+
+impl Telling {
+    const ALL: [Telling; 3] = [Telling::Events, Telling::Totals, Telling::Staged];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Setup {
     Plain,
     Conntrack,
-    Podgate(usize, Backend, Counting),
+    Podgate(usize, Backend, Telling),
     Nftables(usize, Judge),
 }
 
@@ -107,9 +114,9 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
         })
         .collect();
     let last = worlds.len() - 1;
-    let counting = [Counting::Off, Counting::On].map(|counting| Setup::Podgate(last, Backend::Bpf, counting));
-    let setups = match effort.only_totals {
-        true => [Setup::Conntrack].into_iter().chain(counting).collect(),
+    let telling = Telling::ALL.map(|telling| Setup::Podgate(last, Backend::Bpf, telling));
+    let setups = match effort.only_telling {
+        true => [Setup::Conntrack].into_iter().chain(telling).collect(),
         false => all_setups(worlds.len()),
     };
     let mut rulesets = Vec::new();
@@ -139,8 +146,8 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
                 Setup::Plain => bench.measure(&counts, false, &AtomicU64::new(0)),
                 Setup::Conntrack => bench.with_nft(&rulesets[at].0, &counts, false),
                 Setup::Nftables(..) => bench.with_nft(&rulesets[at].0, &counts, true),
-                Setup::Podgate(world, backend, counting) => {
-                    let run = bench.with_podgate(&worlds[world], (backend, counting), &counts);
+                Setup::Podgate(world, backend, telling) => {
+                    let run = bench.with_podgate(&worlds[world], (backend, telling), &counts);
                     run.map(|(measured, full)| {
                         rulesets[at].1 = full;
                         measured
@@ -164,9 +171,11 @@ pub fn run(effort: &Effort, out: &mut impl Write) -> Result<()> {
 fn all_setups(worlds: usize) -> Vec<Setup> {
     let mut setups = vec![Setup::Plain, Setup::Conntrack];
     for backend in [Backend::Bpf, Backend::Nft] {
-        setups.extend((0..worlds).map(|world| Setup::Podgate(world, backend, Counting::On)));
+        setups.extend((0..worlds).map(|world| Setup::Podgate(world, backend, Telling::Totals)));
     }
-    setups.push(Setup::Podgate(worlds - 1, Backend::Bpf, Counting::Off));
+    setups.extend(
+        [Telling::Events, Telling::Staged].map(|telling| Setup::Podgate(worlds - 1, Backend::Bpf, telling)),
+    );
     for judge in [Judge::First, Judge::All] {
         setups.extend((0..worlds).map(|world| Setup::Nftables(world, judge)));
     }
@@ -203,7 +212,7 @@ impl Bench {
     fn with_podgate(
         &mut self,
         world: &World,
-        kind: (Backend, Counting),
+        kind: (Backend, Telling),
         counts: &[u64],
     ) -> Result<(Vec<f64>, Duration)> {
         let consumer = Consumer::default();
@@ -221,6 +230,7 @@ impl Bench {
             seen.check(counts)?;
             Ok((measured?, seen.full))
         });
+        podgate_datapath::remove_observer(&net::staged_pin_dir())?;
         podgate_datapath::remove(&net::pin_dir(), Some(&net::path(net::NODE)))?;
         measured
     }
@@ -277,15 +287,14 @@ impl Consumer {
         Stop(&self.stop)
     }
 
-    fn run(
-        &self,
-        world: &World,
-        (backend, counting): (Backend, Counting),
-        ready: Sender<()>,
-    ) -> Result<Seen> {
+    fn run(&self, world: &World, (backend, telling): (Backend, Telling), ready: Sender<()>) -> Result<Seen> {
         cpu::pin(cpu::aside())?;
         let mut options = options()?;
-        options.totals = options.totals.filter(|_| counting == Counting::On);
+        options.totals = options.totals.filter(|_| telling != Telling::Events);
+        let mut staged = match telling {
+            Telling::Staged => Some(staged(world)?),
+            Telling::Events | Telling::Totals => None,
+        };
         let mut datapath = podgate_datapath::open(backend, options)?.datapath;
         let start = Instant::now();
         let report = datapath.publish_full(&world.cluster, &world.state)?;
@@ -302,12 +311,26 @@ impl Consumer {
                 taken = Instant::now();
             }
             events += datapath.poll_events(&mut |event| _ = std::hint::black_box(event))? as u64;
+            if let Some(staged) = &mut staged {
+                staged.poll_events(&mut |event| _ = std::hint::black_box(event))?;
+            }
             self.cpu.store(cpu::of_thread().as_nanos() as u64, Ordering::Relaxed);
             thread::sleep(DRAIN);
         }
         events += datapath.poll_events(&mut |_| ())? as u64;
         Ok(Seen { counters: datapath.counters()?, events, full })
     }
+}
+
+/// A second instance that tells of all new connections.
+fn staged(world: &World) -> Result<BpfDatapath> {
+    let options = options()?;
+    let mode = Mode::Observe { allowed: true };
+    let mut staged =
+        BpfDatapath::open(BpfOptions { pin_dir: net::staged_pin_dir(), totals: None, mode, ..options })?;
+    let report = staged.publish_full(&world.cluster, &world.state)?;
+    ensure!(report.is_complete() && staged.is_attached(), "nothing is observed");
+    Ok(staged)
 }
 
 impl Seen {
@@ -334,9 +357,12 @@ fn title(setup: Setup, worlds: &[World]) -> String {
         Setup::Podgate(world, Backend::Nft, _) => {
             format!("podgate on nftables, {} policies", policies(world))
         }
-        Setup::Podgate(world, _, Counting::On) => format!("podgate, {} policies", policies(world)),
-        Setup::Podgate(world, _, Counting::Off) => {
-            format!("podgate that counts nothing by edge, {} policies", policies(world))
+        Setup::Podgate(world, _, Telling::Totals) => format!("podgate, {} policies", policies(world)),
+        Setup::Podgate(world, _, Telling::Events) => {
+            format!("podgate without totals, {} policies", policies(world))
+        }
+        Setup::Podgate(world, _, Telling::Staged) => {
+            format!("podgate with a staged instance, {} policies", policies(world))
         }
         Setup::Nftables(world, Judge::First) => {
             format!("nftables, established accepted, {} policies", policies(world))
@@ -372,19 +398,23 @@ fn print(setups: &[Setup], worlds: &[World], samples: &Samples, out: &mut impl W
     }
     let last = worlds.len() - 1;
     let place = |setup| setups.iter().position(|known| *known == setup).context("a setup");
-    let [off, on] =
-        [Counting::Off, Counting::On].map(|counting| Setup::Podgate(last, Backend::Bpf, counting));
-    writeln!(out, "\n### Counting by edge against not counting\n")?;
+    writeln!(out, "\n### Telling more than events\n")?;
     let mut table = Table::new(out, "configuration", &titles)?;
-    let (off, on) = (place(off)?, place(on)?);
-    table.row(&title(setups[on], worlds), (0..titles.len()).map(|load| ratio(&ratios(on, off, load))))?;
+    let [events, totals, staged] =
+        Telling::ALL.map(|telling| place(Setup::Podgate(last, Backend::Bpf, telling)));
+    let (events, totals, staged) = (events?, totals?, staged?);
+    for (what, more, less) in
+        [("totals, against none", totals, events), ("a staged instance, against none", staged, totals)]
+    {
+        table.row(what, (0..titles.len()).map(|load| ratio(&ratios(more, less, load))))?;
+    }
     if !setups.contains(&Setup::Plain) {
         writeln!(out)?;
         return Ok(());
     }
     let kinds: [fn(usize) -> Setup; 4] = [
-        |world| Setup::Podgate(world, Backend::Bpf, Counting::On),
-        |world| Setup::Podgate(world, Backend::Nft, Counting::On),
+        |world| Setup::Podgate(world, Backend::Bpf, Telling::Totals),
+        |world| Setup::Podgate(world, Backend::Nft, Telling::Totals),
         |world| Setup::Nftables(world, Judge::First),
         |world| Setup::Nftables(world, Judge::All),
     ];

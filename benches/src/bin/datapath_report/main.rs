@@ -1,8 +1,8 @@
 //! What the datapath costs, as Markdown: CPU time per operation against no policy, conntrack only and
 //! nftables; and the time from a changed object to a kernel that judges by it. Needs root.
 //!
-//! `datapath-report [--quick] [--totals] [ROUNDS]`: 9 rounds unless told otherwise. With `--totals`, only what counting
-//! traffic by edge costs.
+//! `datapath-report [--quick] [--telling] [ROUNDS]`: 9 rounds unless told otherwise. With `--telling`, only what it
+//! costs to tell more of traffic than events.
 
 mod compare;
 mod cpu;
@@ -27,8 +27,8 @@ fn main() -> Result<()> {
         return traffic::serve();
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    let only_totals = arguments.iter().any(|argument| argument == "--totals");
-    arguments.retain(|argument| argument != "--quick" && argument != "--totals");
+    let only_telling = arguments.iter().any(|argument| argument == "--telling");
+    arguments.retain(|argument| argument != "--quick" && argument != "--telling");
     let rounds = match arguments.first() {
         Some(text) => text.parse().with_context(|| format!("not a number of rounds: {text}"))?,
         None if quick => 1,
@@ -40,17 +40,17 @@ fn main() -> Result<()> {
     let (effort, cluster, repetitions) = if quick {
         let tenants = Tenants { namespaces: 100, ..all_local };
         let effort =
-            Effort { rounds, time: Duration::from_millis(20), sizes: vec![10, 1000], tenants, only_totals };
+            Effort { rounds, time: Duration::from_millis(20), sizes: vec![10, 1000], tenants, only_telling };
         (effort, Tenants { namespaces: 100, policies: 1000, nodes: 100, ..many }, 20)
     } else {
-        let sizes = if only_totals { vec![1000] } else { vec![10, 1000, 10_000] };
+        let sizes = if only_telling { vec![1000] } else { vec![10, 1000, 10_000] };
         let time = Duration::from_millis(300);
-        (Effort { rounds, time, sizes, tenants: all_local, only_totals }, many, 300)
+        (Effort { rounds, time, sizes, tenants: all_local, only_telling }, many, 300)
     };
     let out = &mut io::stdout().lock();
     writeln!(out, "Load average before: {}. {rounds} rounds.\n", load_average()?)?;
     compare::run(&effort, out)?;
-    if !only_totals {
+    if !only_telling {
         publish::run(&cluster, repetitions, out)?;
     }
     writeln!(out, "Load average after: {}.", load_average()?)?;

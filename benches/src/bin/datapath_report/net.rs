@@ -48,6 +48,10 @@ pub fn pin_dir() -> PathBuf {
     Path::new(BPFFS).join("podgate")
 }
 
+pub fn staged_pin_dir() -> PathBuf {
+    Path::new(BPFFS).join("staged")
+}
+
 pub fn path(namespace: &str) -> PathBuf {
     Path::new(NETNS_DIR).join(namespace)
 }
@@ -73,6 +77,7 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         // A pinned link keeps the namespace, so it goes first. What fails here ends with the process.
+        let _ = podgate_datapath::remove_observer(&staged_pin_dir());
         let _ = podgate_datapath::remove(&pin_dir(), Some(&path(NODE)));
         for name in [CLIENT, SERVER, NODE] {
             let _ = run(Command::new("ip").args(["netns", "del", name]), "");

@@ -33,7 +33,6 @@ pub(crate) struct Maps {
     lpm4: MapHandle,
     lpm6: MapHandle,
     counters: MapHandle,
-    events: MapHandle,
     grace: Grace,
 }
 
@@ -57,13 +56,8 @@ impl Maps {
             lpm4: open("lpm4")?,
             lpm6: open("lpm6")?,
             counters: open("counters")?,
-            events: open("events")?,
             grace: Grace::start()?,
         })
-    }
-
-    pub(crate) fn events(&self) -> &MapHandle {
-        &self.events
     }
 
     pub(crate) fn set_unknown_pods(&self, unknown_pods: UnknownPods) {

@@ -106,7 +106,7 @@ impl BpfDatapath {
         maps.set_unknown_pods(options.unknown_pods);
         maps.set_event_rate(options.event_rate);
         maps.set_pod_cidrs(&options.pod_cidrs);
-        let events = Reader::open(maps.events(), "event", events::parse)?;
+        let events = open_events(&load::maps_of(&directory))?;
         let answers = match options.answers {
             Some(_) => Some(open_answers(&load::maps_of(&directory))?),
             None => None,
@@ -140,26 +140,31 @@ impl BpfDatapath {
         &self.directory
     }
 
+    /// Takes what a detached program has told and nobody has read. Earlier releases had fewer maps.
+    fn take_over(&mut self, maps: &Path) -> Result<(), Error> {
+        let has = |name: &str| maps.join(name).exists();
+        // Waits for the packets that are still being judged; so the others come after.
+        if has("edges0") {
+            let (taken, totals) = &mut self.earlier_totals;
+            *taken += Totals::open(maps)?.take_rest(&mut |total| totals.push(total))?;
+        }
+        if has("answers") {
+            open_answers(maps)?.drain(&mut |answer| self.earlier_answers.push(answer))?;
+        }
+        if has("events") {
+            open_events(maps)?.drain(&mut |event| self.earlier.push(event))?;
+        }
+        Ok(())
+    }
+
     /// Ends what this one replaces, after its own links have begun.
     fn retire(&mut self) -> Result<(), Error> {
-        while let Some(old) = self.replaced.last() {
-            load::detach(old)?;
-            if load::is_same_version(old)
-                && let Ok(events) = maps::open_map(&load::maps_of(old), "events")
-            {
-                // Waits for the packets that are still being judged; so the others come after.
-                if let Ok(mut totals) = Totals::open(&load::maps_of(old)) {
-                    let taken = totals.take_rest(&mut |total| self.earlier_totals.1.push(total))?;
-                    self.earlier_totals.0.edges += taken.edges;
-                    self.earlier_totals.0.unattributed += taken.unattributed;
-                }
-                if let Ok(mut answers) = open_answers(&load::maps_of(old)) {
-                    answers.drain(&mut |answer| self.earlier_answers.push(answer))?;
-                }
-                let mut events = Reader::open(&events, "event", events::parse)?;
-                events.drain(&mut |event| self.earlier.push(event))?;
+        while let Some(old) = self.replaced.last().cloned() {
+            load::detach(&old)?;
+            if load::is_same_version(&old) {
+                self.take_over(&load::maps_of(&old))?;
             }
-            load::remove(old)?;
+            load::remove(&old)?;
             self.replaced.pop();
         }
         Ok(())
@@ -195,8 +200,7 @@ impl Datapath for BpfDatapath {
         };
         let (earlier, totals) = std::mem::take(&mut self.earlier_totals);
         totals.into_iter().for_each(&mut *sink);
-        taken.edges += earlier.edges;
-        taken.unattributed += earlier.unattributed;
+        taken += earlier;
         Ok(taken)
     }
 
@@ -247,6 +251,10 @@ impl Datapath for BpfDatapath {
         }
         Ok(repairs)
     }
+}
+
+fn open_events(maps: &Path) -> Result<Reader<Event>, Error> {
+    Reader::open(&maps::open_map(maps, "events")?, "event", events::parse)
 }
 
 fn open_answers(maps: &Path) -> Result<Reader<DnsMessage>, Error> {
