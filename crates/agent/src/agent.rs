@@ -29,6 +29,7 @@ use crate::inventory::{FOLLOWED, Inventory, LocalPod, is_of};
 use crate::memory::{Known, Memory};
 use crate::metrics::{Kind, Metrics, Resource, Scope, State};
 use crate::options::{Options, PodConditions};
+use crate::staging::{Staging, open_observer};
 use crate::status::Status;
 use crate::traces::Tracer;
 
@@ -163,6 +164,7 @@ struct Agent {
     /// What failed beside publishing, by step.
     failures: BTreeMap<&'static str, String>,
     observer: Observer,
+    staging: Staging,
     /// This node's name, as records have it.
     node: Arc<str>,
     /// Why BPF doesn't enforce; empty when it does, or wasn't asked for.
@@ -245,6 +247,8 @@ impl Agent {
         let (writes, queue) = mpsc::channel(feedback::QUEUE);
         runtime.spawn(feedback::write_all(client.clone(), options.node.clone(), queue, metrics.clone()));
         let health = Health { turned: Instant::now(), unready: "not synced yet".into() };
+        let staging =
+            Staging::new(options.flows.stage_all, datapath_options(options, &memory), open_observer);
         Ok(Agent {
             cluster: cluster.to_owned(),
             started: Instant::now(),
@@ -265,6 +269,7 @@ impl Agent {
             health: Arc::new(Mutex::new(health)),
             heard: None,
             failures: BTreeMap::new(),
+            staging,
             observer: Observer::new(Arc::new(History::new(options.flows.memory))),
             node: options.node.as_str().into(),
             without_bpf,
@@ -300,6 +305,9 @@ impl Agent {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.enforce();
+            if self.inventory.is_synced() {
+                self.staging.publish(Instant::now());
+            }
             self.answer_waiting();
             let conditions = std::mem::take(&mut self.conditions);
             if let Some(tracer) = &mut self.tracer {
@@ -332,7 +340,9 @@ impl Agent {
     }
 
     fn follow_pod_cidrs(&mut self) {
-        let set = self.gate.set_pod_cidrs(&self.pod_cidrs());
+        let cidrs = self.pod_cidrs();
+        self.staging.also(|_, gate| drop(gate.set_pod_cidrs(&cidrs)));
+        let set = self.gate.set_pod_cidrs(&cidrs);
         self.note("pod CIDRs", set);
     }
 

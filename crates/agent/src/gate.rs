@@ -64,6 +64,11 @@ struct Failure {
 
 impl Gate {
     pub(crate) fn new(datapath: Box<dyn Datapath + Send>, settings: Settings) -> Gate {
+        Gate::with(datapath, Cluster::new(settings))
+    }
+
+    /// A gate for an engine that knows something already.
+    pub(crate) fn with(datapath: Box<dyn Datapath + Send>, cluster: Cluster) -> Gate {
         let now = Instant::now();
         let steps = Steps {
             begun: now,
@@ -76,7 +81,7 @@ impl Gate {
             backend: datapath.capabilities().backend,
         };
         Gate {
-            cluster: Cluster::new(settings),
+            cluster,
             datapath,
             needs_full: true,
             is_settling: true,

@@ -50,6 +50,7 @@ pub(crate) struct Effect {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub(crate) struct Inventory {
     node: String,
     policies: Policies,
@@ -125,6 +126,27 @@ impl Inventory {
     /// How many policies there are, and how many of them the engine has heard of.
     pub(crate) fn policies(&self) -> (usize, usize) {
         self.policies.count()
+    }
+
+    /// The policies of a namespace; of cluster-scoped kinds where the name is empty.
+    pub(crate) fn policies_of(&self, namespace: &str) -> Vec<Object> {
+        self.policies.in_namespace(namespace)
+    }
+
+    pub(crate) fn has_policy(&self, key: &ObjectKey) -> bool {
+        self.policies.has(key)
+    }
+
+    /// Adds or replaces a policy. `true`: the engine heard of it.
+    pub(crate) fn put_policy(&mut self, policy: Object, cluster: &mut Cluster) -> bool {
+        let is_resident = self.residents.contains_key(&policy.meta().namespace);
+        self.policies.apply(policy, is_resident, cluster)
+    }
+
+    /// Removes a policy. `true`: the engine knew it.
+    pub(crate) fn drop_policy(&mut self, key: &ObjectKey, cluster: &mut Cluster) -> bool {
+        let is_resident = self.residents.contains_key(&key.namespace);
+        self.policies.delete(key, is_resident, cluster)
     }
 
     // === the API server ===

@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod options;
 mod policies;
+mod staging;
 mod status;
 mod traces;
 

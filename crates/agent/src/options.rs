@@ -39,6 +39,8 @@ pub struct ApiOptions {
 pub struct FlowOptions {
     /// How much of it in memory.
     pub memory: podgate_flow::Limits,
+    /// Enforce nothing: all policies are staged, whatever they are annotated with.
+    pub stage_all: bool,
 }
 
 /// Where a collector of OpenTelemetry takes OTLP over HTTP, such as `http://127.0.0.1:4318`.

@@ -48,6 +48,27 @@ pub(crate) struct Policies {
     awake: usize,
 }
 
+/// Nothing is shared with the original: what is shared is counted.
+impl Clone for Policies {
+    fn clone(&self) -> Policies {
+        let contents: HashSet<Arc<NetworkPolicy>> =
+            self.contents.iter().map(|content| Arc::new(NetworkPolicy::clone(content))).collect();
+        let content = |content: &Content| match content {
+            Content::Whole(policy) => Content::Whole(policy.clone()),
+            Content::Shared(shared) => {
+                Content::Shared(contents.get(shared).expect("what somebody says is in the set").clone())
+            }
+        };
+        Policies {
+            all: self.all.iter().map(|(key, said)| (key.clone(), content(said))).collect(),
+            origin: self.origin.clone(),
+            nowhere: self.nowhere.clone(),
+            awake: self.awake,
+            contents,
+        }
+    }
+}
+
 impl Default for Policies {
     fn default() -> Policies {
         let nowhere = Source::default();
@@ -122,6 +143,15 @@ impl Policies {
         let first = Key { namespace: namespace.into(), kind: "", name: "".into() };
         let namespace = first.namespace.clone();
         self.all.range(first..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    /// The policies of a namespace, as far as they are kept: without labels and annotations.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Object> {
+        self.of(namespace).map(|(key, content)| self.object(key, content)).collect()
+    }
+
+    pub(crate) fn has(&self, key: &ObjectKey) -> bool {
+        self.all.contains_key(&Key::of(key))
     }
 
     // === what policies say ===

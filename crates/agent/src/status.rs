@@ -34,6 +34,9 @@ pub struct Status {
     pub policies: usize,
     /// Policies that may judge pods of this node.
     pub policies_here: usize,
+    /// Policies that are evaluated beside those in force, and decide nothing.
+    #[serde(default)]
+    pub staged: usize,
     /// Policies that can't be enforced as written, and why.
     pub faults: Vec<Fault>,
     /// What the kernel's tables hold, and what they did.

@@ -30,6 +30,8 @@ impl Agent {
                 }
                 claim.ips.iter().for_each(|ip| self.observer.touch(*ip));
                 self.inventory.claim_addresses(claim.clone(), &mut self.gate.cluster);
+                self.staging
+                    .also(|inventory, gate| inventory.claim_addresses(claim.clone(), &mut gate.cluster));
                 self.heard.get_or_insert(now);
                 let until = now + Duration::from_millis(patience_ms).min(LONGEST_WAIT);
                 self.waiting.push(Waiting { claim, since: now, until, reply });
@@ -78,6 +80,9 @@ impl Agent {
 
     fn give_back(&mut self, attachment: &podgate_cni::Attachment) -> Reply {
         self.waiting.retain(|waiting| waiting.claim.attachment != *attachment);
+        self.staging.also(|inventory, gate| {
+            inventory.give_back(attachment, &mut gate.cluster);
+        });
         if self.inventory.give_back(attachment, &mut self.gate.cluster) {
             self.heard.get_or_insert_with(Instant::now);
         }
@@ -231,6 +236,9 @@ impl Agent {
         if !self.gate.failure().is_empty() {
             failures.push(format!("publish: {}", self.gate.failure()));
         }
+        if let Some(why) = self.staging.failure() {
+            failures.push(format!("staged policies are not evaluated: {why}"));
+        }
         let (policies, policies_here) = self.inventory.policies();
         Status {
             node: self.options.node.clone(),
@@ -247,6 +255,7 @@ impl Agent {
             pods: pods.collect(),
             policies,
             policies_here,
+            staged: self.staging.count(),
             faults: faults.collect(),
             kernel: self.kernel_status(),
             failures,

@@ -12,6 +12,8 @@ impl Agent {
     pub(super) fn watch_flows(&mut self) {
         let Agent { gate, observer, node, .. } = self;
         let polled = gate.poll_events(&mut |event, cluster| observer.event(node, &event, cluster));
+        // After the enforcing program's events: the staged one's of the same packets are there by then.
+        self.staging.watch(&mut self.observer, &self.node);
         self.note("events", polled.map(drop));
         let (records, _) = self.observer.turn(wall_clock(), &self.gate.cluster);
         self.metrics.flows.recorded(records.len());

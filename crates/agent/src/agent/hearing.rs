@@ -44,7 +44,7 @@ impl Agent {
             self.note_source(&news, &fault);
             self.touch_names(&news);
             let note = self.tracer.as_ref().and_then(|tracer| tracer.note(&news));
-            let effect = self.inventory.take(news, &mut self.gate.cluster);
+            let effect = self.staging.take(news, &mut self.inventory, &mut self.gate);
             is_own_node |= effect.is_own_node;
             if effect.is_change {
                 self.heard.get_or_insert(heard.read);

@@ -81,6 +81,9 @@ fn headline(out: &mut String, status: &Status) {
         "{BOLD}policies{BOLD:#}  {} in the cluster, {} of them may judge pods of this node",
         status.policies, status.policies_here
     );
+    if status.staged > 0 {
+        let _ = writeln!(out, "{BOLD}staged{BOLD:#}    {} policies are only watched, and decide nothing", status.staged);
+    }
 }
 
 fn sources(out: &mut String, sources: &[SourceStatus]) {
