@@ -70,7 +70,7 @@ fn record(number: u64, pods: &[Arc<Party>], reasons: &[Arc<Reason>]) -> FlowReco
     let time = START.after(Duration::from_nanos(number * 1_000_000 + 123));
     let party = |number: u64| match number % 11 {
         9 => Arc::new(Party::Node { node: "node-1".into() }),
-        10 => Arc::new(Party::Outside { name: (number % 2 == 0).then(|| "internet".into()) }),
+        10 => Arc::new(Party::Outside { name: number.is_multiple_of(2).then(|| "internet".into()) }),
         _ => pods[number as usize % pods.len()].clone(),
     };
     let ip = |number: u64| match number.is_multiple_of(5) {
@@ -120,7 +120,7 @@ pub(crate) fn minutes(edges: u64, minutes: u64) -> Vec<Arc<EdgeMinute>> {
             10 => Place::Node { node: "node-1".into() },
             11 => Place::Outside {
                 ip: IpAddr::from(Ipv4Addr::from(0xc633_6400 | (number % 200) as u32)),
-                name: (number % 5 == 0).then(|| "api.example.com".into()),
+                name: number.is_multiple_of(5).then(|| "api.example.com".into()),
             },
             _ => Place::Workload {
                 namespace: format!("team-{}", number % 40),

@@ -10,13 +10,17 @@
 mod archive;
 mod directory;
 mod edges;
+pub mod export;
 #[cfg(test)]
 mod fixture;
 mod flows;
+mod lines;
 mod manifest;
 mod parts;
 mod policies;
 mod problem;
+#[cfg(test)]
+mod python;
 mod reader;
 mod segment;
 mod store;

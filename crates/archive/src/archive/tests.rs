@@ -100,7 +100,7 @@ fn kill_9_at_any_moment_leaves_only_whole_segments() {
     let reader = Reader::open(dir.path()).unwrap();
     let count = || reader.flows(&Query::default()).unwrap();
     let mut before = 0;
-    for round in 0..6 {
+    for round in 0..4 {
         let mut writer = Command::new(std::env::current_exe().unwrap());
         writer.args([
             "archive::tests::kill_9_at_any_moment_leaves_only_whole_segments",
@@ -110,7 +110,7 @@ fn kill_9_at_any_moment_leaves_only_whole_segments() {
         let writer =
             Writer(writer.env(CHILD, dir.path()).stdout(std::process::Stdio::null()).spawn().unwrap());
         // Some segments later, in the midst of whatever it does.
-        while count().found.len() < before + 500 + 170 * round {
+        while count().found.len() < before + 300 + 170 * round {
             std::thread::sleep(Duration::from_millis(3));
         }
         let seen = count().found.len();
