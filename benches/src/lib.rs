@@ -8,6 +8,7 @@
 //! served::pod()                                 a pod as an API server sends it, for those who follow one
 //! changes()                              single changes to them         , with their way back
 //! random_small(seed)                            tiny clusters full of corner cases, for tests
+//! random_names(seed)                            what DNS told it
 //! random_events(seed, n)                        a life of such a cluster, event by event
 //! ```
 
@@ -25,5 +26,5 @@ pub use large::{
 };
 pub use remote::Remote;
 pub use rng::Rng;
-pub use small::{Event, random_events, random_small};
+pub use small::{Event, random_events, random_names, random_small};
 pub use tenants::Tenants;

@@ -31,6 +31,8 @@ pub enum Event {
     Apply(Box<Object>),
     /// The object is gone, or was never there.
     Delete(ObjectKey),
+    /// A name has these addresses from now on, and no others.
+    Bind(&'static str, Vec<IpAddr>),
     /// All changes so far take effect.
     Commit,
 }
@@ -70,6 +72,13 @@ pub fn random_small(seed: u64) -> Vec<Object> {
 /// Two of three have.
 fn has_cluster_policies(seed: u64) -> bool {
     !Rng::new(seed).percent(33)
+}
+
+/// What DNS might have told such a cluster: names that its policies ask for and others, with addresses of pods, of
+/// nodes and of neither.
+pub fn random_names(seed: u64) -> Vec<(&'static str, Vec<IpAddr>)> {
+    let mut maker = Maker::new(seed ^ 0xd115, true);
+    (0..maker.rng.below(5)).map(|_| maker.binding()).collect()
 }
 
 /// The life of such a cluster: it begins with [`random_small`], then `count` changes of every kind,
@@ -121,7 +130,7 @@ impl Maker {
             vec![Event::Apply(Box::new(object))]
         };
         let chosen = (!objects.is_empty()).then(|| self.rng.below(objects.len()));
-        match (self.rng.below(if self.cluster_policies { 24 } else { 20 }), chosen) {
+        match (self.rng.below(if self.cluster_policies { 27 } else { 20 }), chosen) {
             (0..=3, _) => {
                 let (namespace, i) = (self.namespace_name(), self.rng.below(12));
                 let pod = self.pod(namespace, &format!("pod-{i}"));
@@ -190,6 +199,10 @@ impl Maker {
                 let policy = self.cluster_policy();
                 put(objects, policy)
             }
+            (22..=24, _) => (0..self.rng.between(1, 3))
+                .map(|_| self.binding())
+                .map(|(name, ips)| Event::Bind(name, ips))
+                .collect(),
             (_, Some(at)) => {
                 let mut object = objects[at].clone();
                 self.edit(&mut object);
@@ -554,10 +567,11 @@ mod tests {
                 seen.insert(match event {
                     Event::Apply(object) => ("apply", object.key().kind),
                     Event::Delete(key) => ("delete", key.kind),
+                    Event::Bind(..) => ("bind", ""),
                     Event::Commit => ("commit", ""),
                 });
             }
         }
-        assert_eq!(seen.len(), 15, "{seen:?}");
+        assert_eq!(seen.len(), 16, "{seen:?}");
     }
 }

@@ -69,6 +69,14 @@ impl Interesting {
         }
     }
 
+    /// The same with some more addresses.
+    pub fn and(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.addresses.extend(addresses);
+        self.addresses.sort_unstable();
+        self.addresses.dedup();
+        self
+    }
+
     /// All pairs of one family with a pod at one end at least.
     pub fn pairs(&self) -> Vec<(IpAddr, IpAddr)> {
         let mut pairs = BTreeSet::new();

@@ -28,6 +28,8 @@ pub struct World {
     policies: BTreeMap<(String, String), NetworkPolicy>,
     /// By kind and name.
     cluster_policies: BTreeMap<(&'static str, String), ClusterPolicy>,
+    /// What DNS has told.
+    names: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// A question: may a connection between these addresses be made?
@@ -155,6 +157,16 @@ impl World {
                 self.cluster_policies.remove(&(kind, key.name.clone()));
             }
         }
+    }
+
+    /// A name has these addresses from now on.
+    pub fn bind(&mut self, name: &str, addresses: &[IpAddr]) {
+        self.names.insert(name.to_owned(), addresses.to_vec());
+    }
+
+    /// What DNS has told.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
+        self.names.iter().map(|(name, addresses)| (name.as_str(), addresses.as_slice()))
     }
 
     /// The objects, as a fresh reader would get them.

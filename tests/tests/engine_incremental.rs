@@ -1,6 +1,8 @@
 //! Whatever order changes come in, the engine ends where a fresh one would, and its deltas tell a
 //! datapath all of it.
 
+use std::net::IpAddr;
+
 use podgate_api::Object;
 use podgate_bench::{Event, Rng, random_events};
 use podgate_policy::{Cluster, Delta, Settings};
@@ -18,6 +20,7 @@ fn live(events: &[Event], seed: u64, tell: impl Fn(Delta) -> Delta) -> Result<()
     let mut mirror = Mirror::default();
     // Addresses and ports of the past stay interesting: they must be forgotten.
     let mut past: Vec<Object> = Vec::new();
+    let mut named: Vec<IpAddr> = Vec::new();
     for (at, event) in events.iter().enumerate() {
         match event {
             Event::Apply(object) => {
@@ -28,6 +31,11 @@ fn live(events: &[Event], seed: u64, tell: impl Fn(Delta) -> Delta) -> Result<()
             Event::Delete(key) => {
                 world.delete(key);
                 cluster.delete(key);
+            }
+            Event::Bind(name, addresses) => {
+                named.extend(addresses);
+                world.bind(name, addresses);
+                cluster.bind(name, addresses);
             }
             Event::Commit => {
                 let told = |why| format!("after event {at}: {why}");
@@ -41,7 +49,7 @@ fn live(events: &[Event], seed: u64, tell: impl Fn(Delta) -> Delta) -> Result<()
                     return Err(told(format!("{id:?} has no user and was not told as gone")));
                 }
                 let last = at + 1 == events.len();
-                let interesting = Interesting::of(&past);
+                let interesting = Interesting::of(&past).and(named.iter().copied());
                 let questions = interesting.some(&mut rng, if last { 6_000 } else { 400 });
                 for question in &questions {
                     agree(&world, &cluster, question).map_err(told)?;
@@ -65,8 +73,10 @@ fn live(events: &[Event], seed: u64, tell: impl Fn(Delta) -> Delta) -> Result<()
     let mut fresh = Mirror::default();
     fresh.apply(&cluster.whole(), &cluster).map_err(|why| format!("the whole state: {why}"))?;
     mirror.same_reach(&fresh).map_err(|why| format!("the whole state: {why}"))?;
-    let rebuilt = engine(&world.objects(), icmp_echo);
-    for question in Interesting::of(&past).some(&mut rng, 3_000) {
+    let mut rebuilt = engine(&world.objects(), icmp_echo);
+    world.names().for_each(|(name, addresses)| _ = rebuilt.bind(name, addresses));
+    rebuilt.commit();
+    for question in Interesting::of(&past).and(named).some(&mut rng, 3_000) {
         agree(&world, &rebuilt, &question).map_err(|why| format!("rebuilt: {why}"))?;
         fresh.agrees(&cluster, &question).map_err(|why| format!("the whole state: {why}"))?;
     }
@@ -116,6 +126,7 @@ fn live_in_steps(events: &[Event], seed: u64) -> Result<(), String> {
     let mut mirror = Mirror::default();
     mirror.apply(&cluster.commit(), &cluster)?;
     let mut past: Vec<Object> = Vec::new();
+    let mut named: Vec<IpAddr> = Vec::new();
     for (at, event) in events.iter().enumerate() {
         match event {
             Event::Apply(object) => {
@@ -123,9 +134,13 @@ fn live_in_steps(events: &[Event], seed: u64) -> Result<(), String> {
                 cluster.apply(Object::clone(object));
             }
             Event::Delete(key) => cluster.delete(key),
+            Event::Bind(name, addresses) => {
+                named.extend(addresses);
+                cluster.bind(name, addresses);
+            }
             Event::Commit => {
                 let delta = cluster.commit();
-                let questions = Interesting::of(&past).some(&mut rng, 500);
+                let questions = Interesting::of(&past).and(named.iter().copied()).some(&mut rng, 500);
                 let before = mirror.clone();
                 mirror.prepare(&delta, &cluster)?;
                 same_answers(&before, &mirror, &questions)

@@ -3,21 +3,30 @@
 //!
 //! `PODGATE_SEEDS=1000` tries more clusters, `PODGATE_SEEDS=7..8` a certain one.
 
+use std::net::IpAddr;
+
 use Action::{Accept, Deny, Pass};
 use podgate_api::{
     Action, ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterRule, ClusterSubject, ClusterTier, Object,
     PortMatch, Protocol, Source,
 };
-use podgate_bench::{Shape, random_small};
+use podgate_bench::{Shape, random_names, random_small};
 use podgate_tests::compare::{Interesting, agree, agree_on_hairpin, caught, engine, seeds, shrink_and_panic};
 use podgate_tests::naive::{Answer, Why, World};
 
-fn difference(objects: &[Object], icmp_echo: bool) -> Option<String> {
+type Names = [(&'static str, Vec<IpAddr>)];
+
+fn difference(objects: &[Object], names: &Names, icmp_echo: bool) -> Option<String> {
     caught(|| {
-        let cluster = engine(objects, icmp_echo);
+        let mut cluster = engine(objects, icmp_echo);
         let mut world = World::of(objects);
         world.icmp_echo = icmp_echo;
-        let interesting = Interesting::of(objects);
+        for (name, addresses) in names {
+            world.bind(name, addresses);
+            cluster.bind(name, addresses);
+        }
+        cluster.commit();
+        let interesting = Interesting::of(objects).and(names.iter().flat_map(|(_, ips)| ips).copied());
         interesting.all().try_for_each(|question| agree(&world, &cluster, &question))?;
         interesting.pods.iter().try_for_each(|pod| {
             let mut ports = interesting.ports.iter();
@@ -29,10 +38,11 @@ fn difference(objects: &[Object], icmp_echo: bool) -> Option<String> {
 #[test]
 fn on_random_small_clusters() {
     for seed in seeds(300) {
-        let objects = random_small(seed);
+        let (objects, names) = (random_small(seed), random_names(seed));
         let icmp_echo = seed % 2 == 1;
-        if difference(&objects, icmp_echo).is_some() {
-            shrink_and_panic(&format!("seed {seed}"), objects, |objects| difference(objects, icmp_echo));
+        if difference(&objects, &names, icmp_echo).is_some() {
+            let what = format!("seed {seed}, {names:?}");
+            shrink_and_panic(&what, objects, |objects| difference(objects, &names, icmp_echo));
         }
     }
 }
@@ -85,7 +95,7 @@ fn every_part_of_a_cluster_policy_changes_some_answer() {
     fn peers(policy: &mut ClusterPolicy) -> impl Iterator<Item = &mut Vec<ClusterPeer>> {
         rules(policy).map(|rule| &mut rule.peers)
     }
-    let parts: [(&str, Misread); 15] = [
+    let parts: [(&str, Misread); 16] = [
         ("the tier", |policy| policy.tier = ClusterTier::Admin),
         ("the priority", |policy| policy.priority = 7),
         ("a tie's winner", |policy| policy.meta.name = format!("z{}", 9 - policy.meta.name.len())),
@@ -135,6 +145,9 @@ fn every_part_of_a_cluster_policy_changes_some_answer() {
             peers(policy)
                 .for_each(|peers| peers.retain(|peer| !matches!(peer, ClusterPeer::Networks { .. })));
         }),
+        ("Domains", |policy| {
+            peers(policy).for_each(|peers| peers.retain(|peer| !matches!(peer, ClusterPeer::Domains { .. })));
+        }),
     ];
     for (part, misread) in parts {
         let matters = (0..200).any(|seed| {
@@ -148,7 +161,11 @@ fn every_part_of_a_cluster_policy_changes_some_answer() {
             if misunderstood == objects {
                 return false;
             }
-            let (world, other) = (World::of(&objects), World::of(&misunderstood));
+            let (mut world, mut other) = (World::of(&objects), World::of(&misunderstood));
+            for (name, addresses) in random_names(seed) {
+                world.bind(name, &addresses);
+                other.bind(name, &addresses);
+            }
             let mut rng = podgate_bench::Rng::new(seed);
             let mut questions = Interesting::of(&objects).some(&mut rng, 1_000).into_iter();
             let allowed = |(egress, ingress): (Answer, Answer)| (egress.allowed, ingress.allowed);

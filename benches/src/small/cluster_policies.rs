@@ -1,6 +1,8 @@
 //! Cluster-scoped policies of the tiny clusters: few names and priorities, so that they tie; all three
 //! actions on the same peers, so that their order matters; and what nobody can read, which must fail closed.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use podgate_api::{
     Action, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPortMatch, ClusterRule,
     ClusterSubject, ClusterTier, LabelSelector, Labels, Object, PortMatch, Source,
@@ -18,6 +20,15 @@ const KINDS: [ClusterPolicyKind; 4] = [
 const NAMES: [&str; 4] = ["default", "guard", "p", "zone"];
 const PRIORITIES: [i32; 5] = [0, 5, 5, 10, 1000];
 const DOMAINS: [&str; 3] = ["example.com", "*.example.com", "kubernetes.default.svc.cluster.local"];
+/// What DNS knows: names that rules name, names below those, and others.
+const BOUND: [&str; 6] = [
+    "example.com",
+    "www.example.com",
+    "a.b.example.com",
+    "badexample.com",
+    "kubernetes.default.svc.cluster.local",
+    "com",
+];
 /// How often a subject, peer, port or selector is one that nobody can read. Such a policy decides so much
 /// that more of them would hide all others.
 const UNREADABLE: u8 = 2;
@@ -80,6 +91,23 @@ impl Maker {
                     rule.source.line += 7;
                 }
             }
+        }
+    }
+
+    /// A name and what DNS gives to it; now and then nothing any more.
+    pub(super) fn binding(&mut self) -> (&'static str, Vec<IpAddr>) {
+        let name = *self.rng.pick(&BOUND);
+        (name, (0..self.rng.below(4)).map(|_| self.named_address()).collect())
+    }
+
+    fn named_address(&mut self) -> IpAddr {
+        match self.rng.below(8) {
+            0 | 1 => self.v4().into(),
+            2 => self.v6().into(),
+            3 => Ipv4Addr::new(172, 18, 0, self.rng.below(4) as u8).into(),
+            4 => Ipv4Addr::new(8, 8, 8, 8).into(),
+            5 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+            _ => Ipv4Addr::new(198, 51, 100, self.rng.below(3) as u8).into(),
         }
     }
 

@@ -204,6 +204,7 @@ fn live(seed: u64, backend: Backend) -> Life {
         match change {
             Change::Apply(object) => cluster.apply(*object),
             Change::Delete(key) => cluster.delete(&key),
+            Change::Bind(name, addresses) => _ = cluster.bind(name, &addresses),
             Change::Commit => {
                 let delta = cluster.commit();
                 let published = match std::mem::take(&mut is_first) {

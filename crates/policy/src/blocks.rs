@@ -43,8 +43,8 @@ pub(crate) struct Blocks {
     changed: Vec<IpNet>,
     /// All prefixes of this family are to be told.
     touched: Option<Family>,
-    /// Nodes' addresses that came or went since the last refresh.
-    nodes_changed: Vec<IpNet>,
+    /// Single addresses that came to or went from a question since the last refresh.
+    members_changed: Vec<IpAddr>,
     /// For each question about nodes, the addresses for which it is answered with yes, sorted.
     nodes: FxHashMap<PredId, Vec<IpNet>>,
     /// How many prefixes came since this was last asked.
@@ -60,8 +60,8 @@ impl std::fmt::Debug for Blocks {
 /// What a refresh changed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockChanges {
-    /// Nodes' addresses that came or went: pod addresses inside must be asked again.
-    pub nodes: Vec<IpNet>,
+    /// Single addresses that came to or went from a question: where a pod has one, it must be asked again.
+    pub members: Vec<IpAddr>,
     /// Prefixes that are new or answer otherwise than before.
     pub touched: Vec<IpNet>,
 }
@@ -110,26 +110,32 @@ impl Blocks {
             usual: Default::default(),
             changed: Vec::new(),
             touched: None,
-            nodes_changed: Vec::new(),
+            members_changed: Vec::new(),
             nodes: FxHashMap::default(),
             new: 0,
         };
         for root in Family::ALL.map(root) {
-            blocks.hold(root);
+            blocks.new += usize::from(blocks.hold(root));
             blocks.changed.push(root);
         }
         blocks
     }
 
-    fn hold(&mut self, net: IpNet) {
+    /// Holds a prefix once more. `true`: it is new.
+    fn hold(&mut self, net: IpNet) -> bool {
         let prefix = self.prefixes.entry(net).or_default();
         prefix.refs += 1;
-        self.new += usize::from(prefix.refs == 1);
+        prefix.refs == 1
     }
 
     pub fn add(&mut self, id: PredId, cidr: IpNet, except: &[IpNet]) {
-        self.hold(cidr);
-        except.iter().for_each(|hole| self.hold(*hole));
+        for net in std::iter::once(&cidr).chain(except) {
+            self.new += usize::from(self.hold(*net));
+        }
+        self.turn_at(id, cidr, except);
+    }
+
+    fn turn_at(&mut self, id: PredId, cidr: IpNet, except: &[IpNet]) {
         for net in turns(&cidr, except) {
             let turns = self.prefixes.get_mut(&net).map(|prefix| &mut prefix.turns);
             if let Some(turns) = turns
@@ -187,16 +193,29 @@ impl Blocks {
     pub fn set_nodes(&mut self, id: PredId, addresses: Vec<IpNet>, gone: &mut Vec<(IpNet, ClassId)>) {
         let before = self.nodes.remove(&id).unwrap_or_default();
         for net in before.iter().filter(|net| addresses.binary_search(net).is_err()) {
-            self.remove(id, *net, &[], gone);
-            self.nodes_changed.push(*net);
+            self.leave(id, net.addr(), gone);
         }
         for net in addresses.iter().filter(|net| before.binary_search(net).is_err()) {
-            self.add(id, *net, &[]);
-            self.nodes_changed.push(*net);
+            self.join(id, net.addr());
         }
         if !addresses.is_empty() {
             self.nodes.insert(id, addresses);
         }
+    }
+
+    /// Has a question answered with yes for one more address. Such prefixes don't count as new: however many there
+    /// are, those with the same answers are one class, and the usual answers of blocks are as good as before.
+    pub fn join(&mut self, id: PredId, address: IpAddr) {
+        let net = IpNet::from(address);
+        self.hold(net);
+        self.turn_at(id, net, &[]);
+        self.members_changed.push(address);
+    }
+
+    /// Takes back what [`Blocks::join`] did.
+    pub fn leave(&mut self, id: PredId, address: IpAddr, gone: &mut Vec<(IpNet, ClassId)>) {
+        self.remove(id, IpNet::from(address), &[], gone);
+        self.members_changed.push(address);
     }
 
     /// Asks all prefixes at and inside changed ones again.
@@ -204,7 +223,7 @@ impl Blocks {
         let mut nets = std::mem::take(&mut self.changed);
         nets.sort_unstable_by_key(|net| (net.addr(), net.prefix_len()));
         let mut changes =
-            BlockChanges { nodes: std::mem::take(&mut self.nodes_changed), ..BlockChanges::default() };
+            BlockChanges { members: std::mem::take(&mut self.members_changed), ..BlockChanges::default() };
         let touched = self.touched.take();
         let mut asked: Option<IpNet> = None;
         for outer in nets {

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::blocks::Blocks;
 use crate::classes::Classes;
+use crate::domains::Domains;
 use crate::fingerprint;
 use crate::namespaces::Namespaces;
 use crate::nodes::{NO_NODE, Nodes};
@@ -47,6 +48,7 @@ pub struct Cluster {
     pub(crate) predicates: Predicates,
     pub(crate) names: PortNames,
     pub(crate) blocks: Blocks,
+    pub(crate) domains: Domains,
     pub(crate) classes: Classes,
     pub(crate) sets: SubjectSets,
     pub(crate) programs: ProgramTable,
@@ -101,6 +103,7 @@ impl Cluster {
             predicates: Predicates::new(),
             names: PortNames::default(),
             blocks: Blocks::new(),
+            domains: Domains::default(),
             classes: Classes::default(),
             sets: SubjectSets::default(),
             programs: ProgramTable::default(),

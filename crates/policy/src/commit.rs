@@ -94,6 +94,7 @@ impl Cluster {
             }
         }
         self.ask_nodes(&mut gone);
+        self.domains.refresh(&self.predicates, &mut self.blocks, &mut gone);
         gone
     }
 

@@ -392,6 +392,16 @@ impl Pods {
         }
     }
 
+    /// As [`Pods::touch_addresses`], for one address; nothing happens when no pod has it.
+    pub fn touch_address(&mut self, ip: IpAddr) {
+        let Some(ix) = self.find_ip(ip) else { return };
+        let address = self.address_mut(ix);
+        if !address.listed {
+            address.listed = true;
+            self.listed.push(ix);
+        }
+    }
+
     /// The addresses whose identity must be looked at again, each once, with their owners elected.
     pub fn take_touched(&mut self, namespaces: &Namespaces) -> Vec<AddressIx> {
         let mut listed = std::mem::take(&mut self.listed);

@@ -64,7 +64,7 @@ pub(crate) enum Question {
     Block(IpNet, Box<[IpNet]>),
     /// Is it in the `status.addresses` of a Node that this selector selects?
     Nodes(LabelSelector),
-    /// Has DNS answered with it for this name? No address is known to have a name so far.
+    /// Has DNS answered with it for this name, or for one below it? See [`crate::domains::Domains`].
     Domain(Box<str>),
     /// Does the pod call this port number of this protocol by this name?
     NamedPort(NameId, u8, u16),

@@ -101,8 +101,11 @@ impl World {
                 let is_selected = |node: &podgate_api::Node| fits(nodes, &node.meta.labels);
                 (self.nodes.values().filter(has_address).any(is_selected), None)
             }
-            // No DNS answer has been seen.
-            ClusterPeer::Domains { .. } => (false, None),
+            ClusterPeer::Domains { names, .. } => {
+                let known = self.names.iter().filter(|(_, addresses)| addresses.contains(&asked.other));
+                let mut known = known.map(|(name, _)| name);
+                (known.any(|name| names.iter().any(|asked| is_named(asked, name))), None)
+            }
             // The whole rule is unreadable then.
             ClusterPeer::Unknown(_) => (false, None),
         };
@@ -115,6 +118,19 @@ impl World {
                 None => true,
                 Some(ports) => ports.iter().any(|port| port_matches(port, destination, asked)),
             }
+    }
+}
+
+/// Whether a name is the one that a rule names, label by label from the right; `*` is one or more of them.
+fn is_named(asked: &str, name: &str) -> bool {
+    let (mut asked, mut name) = (asked.rsplit('.'), name.rsplit('.'));
+    loop {
+        match (asked.next(), name.next()) {
+            (Some("*"), Some(_)) => return true,
+            (Some(wanted), Some(label)) if wanted == label => {}
+            (None, None) => return true,
+            _ => return false,
+        }
     }
 }
 

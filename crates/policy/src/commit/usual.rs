@@ -104,11 +104,10 @@ impl Cluster {
         }
     }
 
-    /// Has the addresses asked again that answer a new block unusually, or are nodes' and were not.
+    /// Has the addresses asked again that answer a new block unusually, or came to a question about nodes or domains
+    /// or went from it.
     pub(super) fn touch_unusual(&mut self, changes: &BlockChanges) {
-        if !changes.nodes.is_empty() {
-            self.pods.touch_addresses(|ip| changes.nodes.iter().any(|node| node.addr() == ip));
-        }
+        changes.members.iter().for_each(|ip| self.pods.touch_address(*ip));
         let fresh: Vec<PredId> = self.fresh_blocks().collect();
         if fresh.len() > MANY_BLOCKS {
             self.pods.touch_addresses(|_| true);

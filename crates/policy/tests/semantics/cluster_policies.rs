@@ -1,5 +1,6 @@
 //! Evaluation order, and cases 33 to 38: cluster-scoped policies.
 
+mod domains;
 mod objects;
 
 use podgate_api::{
@@ -500,13 +501,6 @@ fn case_36_nodes_match_whoever_uses_their_addresses() {
         "a/web -> a/db tcp/9100",
         "b/job -> 172.18.0.2 tcp/9100",
     ]);
-}
-
-#[test]
-fn case_36_domains_match_no_address_that_dns_has_not_told() {
-    let domains = ClusterPeer::Domains { names: vec!["*.example.com".to_owned()], source: Source::default() };
-    under([admin("g").egress([rule(Accept, [domains]), rule(Deny, [networks(&["0.0.0.0/0"])])])])
-        .denies(&["a/web -> 8.8.8.8 tcp/443", "a/web -> 10.0.0.2 tcp/443"]);
 }
 
 // === 37 ===
