@@ -10,11 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use podgate_archive::Archive;
 use podgate_cni::{Claim, Claims, Reply};
 use podgate_datapath::Repair;
 use podgate_flow::History;
 use podgate_kube::{Client, News, Watched, Watching, watch};
-use podgate_observe::Observer;
+use podgate_observe::{Keeper, Observer};
 use podgate_policy::Settings;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -90,6 +91,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let cni = options.cni_socket();
     let listener = doorman::listen(&cni).map_err(|e| Error::io("listen on", cni, e))?;
     runtime.spawn(doorman::serve(listener, messages.clone()));
+    crate::flows::start(&options, agent.observer.history())?;
     let own = options.socket();
     let listener = doorman::listen(&own).map_err(|e| Error::io("listen on", own, e))?;
     let served =
@@ -164,6 +166,7 @@ struct Agent {
     /// What failed beside publishing, by step.
     failures: BTreeMap<&'static str, String>,
     observer: Observer,
+    keeper: Option<Keeper>,
     staging: Staging,
     /// This node's name, as records have it.
     node: Arc<str>,
@@ -247,6 +250,10 @@ impl Agent {
         let (writes, queue) = mpsc::channel(feedback::QUEUE);
         runtime.spawn(feedback::write_all(client.clone(), options.node.clone(), queue, metrics.clone()));
         let health = Health { turned: Instant::now(), unready: "not synced yet".into() };
+        let keeper = match &options.flows.disk {
+            Some((dir, caps)) => Some(Keeper::new(Archive::open(dir, *caps).map_err(Error::Archive)?)),
+            None => None,
+        };
         let staging =
             Staging::new(options.flows.stage_all, datapath_options(options, &memory), open_observer);
         Ok(Agent {
@@ -270,6 +277,7 @@ impl Agent {
             heard: None,
             failures: BTreeMap::new(),
             staging,
+            keeper,
             observer: Observer::new(Arc::new(History::new(options.flows.memory))),
             node: options.node.as_str().into(),
             without_bpf,

@@ -29,6 +29,17 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// What is kept of flows can't be read or written.
+    #[error("cannot keep flows: {0}")]
+    Archive(podgate_archive::Problem),
+    /// Flows can't be served to other machines like this.
+    #[error("cannot serve flows on {address}: {why}")]
+    Hubble {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The process can't start its own threads.
     #[error("cannot start: {0}")]
     Start(io::Error),

@@ -16,6 +16,7 @@ pub mod doctor;
 mod doorman;
 mod error;
 mod feedback;
+mod flows;
 mod gate;
 mod http;
 mod inventory;

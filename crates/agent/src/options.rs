@@ -39,6 +39,11 @@ pub struct ApiOptions {
 pub struct FlowOptions {
     /// How much of it in memory.
     pub memory: podgate_flow::Limits,
+    /// Where they are kept on disk, and how much of them; `None`: nowhere.
+    pub disk: Option<(PathBuf, podgate_archive::Caps)>,
+    /// Where they are served to other machines in Hubble's interface; `None`: on the node's socket only. Without
+    /// [`ApiOptions::client_ca`] only an address of this machine will do.
+    pub hubble: Option<SocketAddr>,
     /// Enforce nothing: all policies are staged, whatever they are annotated with.
     pub stage_all: bool,
 }
@@ -153,6 +158,11 @@ impl Options {
     /// Where the CNI plugin finds the agent.
     pub fn cni_socket(&self) -> PathBuf {
         self.run_dir.join("cni.sock")
+    }
+
+    /// Where `podgate observe` and `hubble` find the node's flows.
+    pub fn hubble_socket(&self) -> PathBuf {
+        self.run_dir.join("hubble.sock")
     }
 
     /// Where `podgate status` finds the agent.

@@ -4,6 +4,7 @@ mod client;
 mod daemon;
 mod engine;
 mod files;
+mod flows;
 mod kernel;
 mod naming;
 mod protocol;
@@ -12,6 +13,7 @@ mod sources;
 
 pub use client::Client;
 pub use daemon::run;
+pub use flows::{FLOWS, HUBBLE_SOCKET};
 pub use protocol::{
     FileDiagnostics, Lost, LostBy, NodeStatus, Notice, NoticeEvent, Reply, Request, SOCKET, Status,
 };

@@ -6,12 +6,14 @@
 //!
 //! Absent on purpose: the kernel itself, sockets, and verdicts of our own.
 
+mod keeper;
 mod misses;
 mod mode;
 mod observation;
 mod observer;
 mod staged;
 
+pub use keeper::Keeper;
 pub use mode::{MODE_ANNOTATION, Mode, mode_of};
 pub use observation::{boot_time, observation, wall_clock};
 pub use observer::Observer;

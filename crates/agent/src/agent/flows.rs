@@ -15,7 +15,10 @@ impl Agent {
         // After the enforcing program's events: the staged one's of the same packets are there by then.
         self.staging.watch(&mut self.observer, &self.node);
         self.note("events", polled.map(drop));
-        let (records, _) = self.observer.turn(wall_clock(), &self.gate.cluster);
+        let (records, minutes) = self.observer.turn(wall_clock(), &self.gate.cluster);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(&records, &minutes, &self.gate.cluster);
+        }
         self.metrics.flows.recorded(records.len());
     }
 
@@ -54,8 +57,11 @@ impl Agent {
         let losses = Losses {
             kernel: counters.events_lost,
             suppressed: counters.events_suppressed,
+            disk: self.keeper.as_ref().map_or(0, Keeper::lost),
             ..self.observer.history().losses()
         };
+        let problems = self.keeper.as_ref().map(Keeper::problems).unwrap_or_default();
+        self.note("keep flows", problems.into_iter().next_back().map_or(Ok(()), Err));
         self.metrics.flows.set_losses(losses);
         self.observer.history().set_losses(losses);
     }

@@ -182,7 +182,19 @@ impl Files {
     }
 }
 
+/// For servers that know nobody but by their certificate.
+pub(crate) fn mutual(options: &ApiOptions) -> Result<ServerConfig, String> {
+    if options.client_ca.is_none() {
+        return Err("clients can only say who they are by certificates: give their authority".to_owned());
+    }
+    build(options, true)
+}
+
 fn load(options: &ApiOptions) -> Result<ServerConfig, String> {
+    build(options, false)
+}
+
+fn build(options: &ApiOptions, is_mutual: bool) -> Result<ServerConfig, String> {
     let chain = certificates(&options.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&options.key)
         .map_err(|error| format!("{}: {error}", options.key.display()))?;
@@ -197,10 +209,9 @@ fn load(options: &ApiOptions) -> Result<ServerConfig, String> {
             for certificate in certificates(path)? {
                 roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+            let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let clients = if is_mutual { clients } else { clients.allow_unauthenticated() };
+            let verifier = clients.build().map_err(|error| format!("{}: {error}", path.display()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -3,11 +3,14 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podgate_agent::{ApiOptions, Endpoint, Options, PodConditions, TraceOptions};
+use podgate_agent::{ApiOptions, Endpoint, FlowOptions, Options, PodConditions, TraceOptions};
+use podgate_archive::Caps;
 use podgate_datapath::{Backend, Capacity, UnknownPods};
+use podgate_flow::Limits;
 
 use crate::outcome::{FINE, Failure, Outcome};
 
@@ -63,6 +66,23 @@ pub struct Arguments {
     /// The authority of clients' certificates, PEM. Other clients need a bearer token whose bearer may GET the path.
     #[arg(long, value_name = "FILE", requires = "api_address")]
     api_client_ca: Option<PathBuf>,
+    /// Where flows are served in Hubble's interface, beside the socket hubble.sock in the run directory: over TLS to clients
+    /// with certificates of --api-client-ca; without that only an address of this machine will do.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    hubble_address: Option<SocketAddr>,
+    /// How many flow records of the last hour are kept in memory, about 400 bytes each.
+    #[arg(long, default_value_t = Limits::default().records, value_name = "COUNT")]
+    flow_records: usize,
+    /// How many MiB of flows are kept on disk, in the state directory; 0: none.
+    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    flow_disk: u64,
+    /// How many days of flows are kept on disk.
+    #[arg(long, default_value_t = 7, value_name = "DAYS")]
+    flow_days: u64,
+    /// Enforce nothing: all policies are evaluated, and flows tell what they would do. Without it, policies and
+    /// namespaces say so with the annotation `podgate.dev/mode: staged`.
+    #[arg(long)]
+    stage_all: bool,
     /// Which pods get the condition `podgate.dev/in-force`.
     #[arg(long, value_enum, default_value_t = Conditions::Gated)]
     pod_conditions: Conditions,
@@ -123,6 +143,7 @@ enum LogForm {
 
 pub fn run(arguments: Arguments) -> Outcome {
     log_to_stderr(&arguments)?;
+    let flow_dir = arguments.state_dir.join("flows");
     let options = Options {
         node: arguments.node_name,
         kube: podgate_kube::Options { kubeconfig: arguments.kubeconfig, context: arguments.context },
@@ -150,7 +171,15 @@ pub fn run(arguments: Arguments) -> Outcome {
             }
             _ => None,
         },
-        flows: Default::default(),
+        flows: FlowOptions {
+            memory: Limits { records: arguments.flow_records, ..Limits::default() },
+            disk: (arguments.flow_disk > 0).then(|| {
+                let age = Duration::from_secs(arguments.flow_days.saturating_mul(86_400));
+                (flow_dir, Caps { bytes: arguments.flow_disk << 20, age })
+            }),
+            hubble: arguments.hubble_address,
+            stage_all: arguments.stage_all,
+        },
         pod_conditions: match arguments.pod_conditions {
             Conditions::Gated => PodConditions::Gated,
             Conditions::All => PodConditions::All,

@@ -82,7 +82,11 @@ fn headline(out: &mut String, status: &Status) {
         status.policies, status.policies_here
     );
     if status.staged > 0 {
-        let _ = writeln!(out, "{BOLD}staged{BOLD:#}    {} policies are only watched, and decide nothing", status.staged);
+        let _ = writeln!(
+            out,
+            "{BOLD}staged{BOLD:#}    {} policies are only watched, and decide nothing",
+            status.staged
+        );
     }
 }
 

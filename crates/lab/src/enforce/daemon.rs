@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use podgate_api::{Object, ObjectKey};
 use podgate_datapath::Mode as KernelMode;
-use podgate_flow::{History, Limits, Timestamp};
-use podgate_observe::{Mode, Observer, mode_of, wall_clock};
+use podgate_flow::{History, Limits, Losses, Timestamp};
+use podgate_observe::{Keeper, Mode, Observer, mode_of, wall_clock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::engine::Engine;
 use super::files::{Change, Files};
+use super::flows;
 use super::kernel::REASSERT_EVERY;
 use super::naming::{rulings, set_addresses};
 use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET, Status};
@@ -56,6 +57,7 @@ struct Daemon {
     /// All policies, those that are staged too, beside the enforced ones; only while some are.
     candidate: Option<Engine>,
     observer: Observer,
+    keeper: Keeper,
     server: Server,
     network: Network,
     publications: u64,
@@ -67,6 +69,8 @@ struct Daemon {
 impl Daemon {
     fn start(lab: Lab) -> Result<Daemon> {
         let (spec, plan) = request(&lab)?;
+        let history = Arc::new(History::new(Limits::default()));
+        flows::start(&lab, history.clone())?;
         let mut daemon = Daemon {
             files: Files::new(spec.paths.clone())?,
             enforced: Engine::open(&lab, &plan, KernelMode::Enforce)?,
@@ -74,7 +78,8 @@ impl Daemon {
             server: Server::bind(&lab.file(SOCKET))?,
             network: Network::start(&lab)?,
             sources: Sources::new(&lab),
-            observer: Observer::new(Arc::new(History::new(Limits::default()))),
+            observer: Observer::new(history),
+            keeper: flows::keeper(&lab)?,
             publications: 0,
             last_micros: None,
             slowest_micros: 0,
@@ -277,7 +282,7 @@ impl Daemon {
     // === flows ===
 
     fn flows(&mut self) {
-        let Daemon { enforced, candidate, observer, .. } = self;
+        let Daemon { enforced, candidate, observer, keeper, .. } = self;
         let Engine { cluster, kernels, .. } = enforced;
         let mut polled = kernels.poll_events(|node, event| observer.event(node, &event, cluster));
         // After the enforcing programs' events: the staged ones' of the same packets are there by then.
@@ -285,7 +290,8 @@ impl Daemon {
             polled =
                 polled.and(kernels.poll_events(|node, event| observer.staged_event(node, &event, cluster)));
         }
-        let (records, _) = observer.turn(wall_clock(), cluster);
+        let (records, minutes) = observer.turn(wall_clock(), cluster);
+        keeper.keep(&records, &minutes, cluster);
         for record in records {
             self.server.broadcast(&Reply::Flow(record));
         }
@@ -295,7 +301,8 @@ impl Daemon {
     fn totals(&mut self) {
         let Daemon { enforced: Engine { cluster, kernels, .. }, observer, .. } = self;
         let taken = kernels.take_totals(|node, total| drop(observer.count(node, &total, cluster)));
-        observer.history().set_losses(kernels.losses());
+        let losses = Losses { disk: self.keeper.lost(), ..kernels.losses() };
+        observer.history().set_losses(losses);
         self.tell_failure("totals", |_| taken);
     }
 
@@ -417,7 +424,7 @@ impl Network {
 
 /// A line of the daemon's log, which is its standard error.
 #[expect(clippy::print_stderr, reason = "the daemon's log is its standard error")]
-fn log(text: &str) {
+pub(super) fn log(text: &str) {
     let time: Timestamp = wall_clock();
     eprintln!("{time} {text}");
 }
