@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! podgate_datapath::Event --> Observation --> Joiner --> FlowRecord --> History
+//! podgate_datapath::DnsMessage --> Answer --> Bindings --> podgate_policy::Cluster, names of records
 //! ```
 //!
 //! Absent on purpose: the kernel itself, sockets, and verdicts of our own.
 
+mod dns;
 mod keeper;
 mod misses;
 mod mode;
@@ -13,7 +15,8 @@ mod observation;
 mod observer;
 mod staged;
 
+pub use dns::{Answer, BindingCounts, BindingLimits, Bindings, Changes, DnsCounts, Nothing, Resolvers, read};
 pub use keeper::Keeper;
 pub use mode::{MODE_ANNOTATION, Mode, mode_of};
-pub use observation::{boot_time, observation, wall_clock};
+pub use observation::{boot_time, observation, since_boot, wall_clock};
 pub use observer::Observer;

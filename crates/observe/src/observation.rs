@@ -120,9 +120,13 @@ pub fn observation(event: &Event, node: &Arc<str>, boot: Timestamp, names: &Name
 
 /// The wall-clock time at which the kernel's monotonic clock was zero.
 pub fn boot_time() -> Timestamp {
+    Timestamp(wall_clock().0.saturating_sub(since_boot().as_nanos() as u64))
+}
+
+/// How long the machine has run, without time asleep: the clock of the kernel's reports.
+pub fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let since_boot = Duration::new(now.tv_sec.max(0) as u64, now.tv_nsec.max(0) as u32);
-    Timestamp(wall_clock().0.saturating_sub(since_boot.as_nanos() as u64))
+    Duration::new(now.tv_sec.max(0) as u64, now.tv_nsec.max(0) as u32)
 }
 
 /// Now.

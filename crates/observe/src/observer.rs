@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podgate_datapath::{EdgeTotal, Event};
+use podgate_datapath::{DnsMessage, EdgeTotal, Event};
 use podgate_flow::{
     Edge, EdgeMinute, Edges, FlowRecord, FlowVerdict, History, Joiner, Names, Observation, OwnerName, Party,
     PolicyVersion, Timestamp, Totals,
 };
-use podgate_policy::{Cluster, DeciderId};
+use podgate_policy::{Cluster, DeciderId, Verdict};
 use rustc_hash::FxHashSet;
 
+use crate::dns::{BindingLimits, Dns, DnsCounts, Resolvers};
 use crate::misses::Misses;
-use crate::observation::{boot_time, count, observation};
+use crate::observation::{boot_time, count, observation, since_boot};
 use crate::staged::Staging;
 
 /// Addresses whose names are kept at hand; more of them, and all are looked up anew.
@@ -35,6 +36,7 @@ pub struct Observer {
     seen: Vec<Observation>,
     staging: Staging,
     misses: Misses,
+    dns: Dns,
     edges: BTreeMap<Arc<str>, Edges>,
     /// Totals came since they were last told.
     has_counted: bool,
@@ -53,6 +55,7 @@ impl Observer {
             seen: Vec::new(),
             staging: Staging::default(),
             misses: Misses::default(),
+            dns: Dns::new(BindingLimits::default()),
             edges: BTreeMap::new(),
             has_counted: false,
             aged: Timestamp(0),
@@ -84,7 +87,53 @@ impl Observer {
     /// Takes a node's event. [`Observer::turn`] makes a record of it.
     pub fn event(&mut self, node: &Arc<str>, event: &Event, cluster: &Cluster) {
         self.find_names(event, cluster);
+        if event.verdict == Verdict::Allowed {
+            self.dns.keep(event.destination, event.ktime);
+        }
         self.seen.extend(observation(event, node, boot_time(), &self.names));
+    }
+
+    /// Takes a packet of a name server to a pod. [`Observer::turn_names`] tells what was learned.
+    pub fn answer(&mut self, message: &DnsMessage, cluster: &Cluster) {
+        self.dns.take(message, cluster);
+    }
+
+    /// Tells the engine what names have which addresses now, by the answers that came and those that ended. Call it
+    /// after each reading of answers. `true`: commit and publish, at once, for a pod that has an answer goes there. The
+    /// first engine is the one that enforces; others hear the same.
+    pub fn turn_names(&mut self, clusters: &mut [&mut Cluster]) -> bool {
+        self.dns.tell(since_boot(), clusters, &mut self.names)
+    }
+
+    /// Tells an engine that is new what names have which addresses.
+    pub fn tell_names(&self, cluster: &mut Cluster) {
+        self.dns.tell_all(cluster);
+    }
+
+    /// Says whose answers are believed.
+    pub fn set_resolvers(&mut self, resolvers: Resolvers) {
+        self.dns.set_resolvers(resolvers);
+    }
+
+    /// Says how long answers count, and how many.
+    pub fn set_binding_limits(&mut self, limits: BindingLimits) {
+        self.dns.set_limits(limits);
+    }
+
+    /// What came of the answers.
+    pub fn dns_counts(&self) -> DnsCounts {
+        self.dns.counts()
+    }
+
+    /// The addresses of names that rules ask for, for [`Observer::restore_names`] of the next process: what is in the
+    /// kernel goes on, and so must this. It holds until the machine starts anew.
+    pub fn saved_names(&self) -> String {
+        self.dns.saved()
+    }
+
+    /// Takes in what the process before has saved. [`Observer::turn_names`] tells the engine.
+    pub fn restore_names(&mut self, saved: &str) {
+        self.dns.restore(saved, since_boot());
     }
 
     /// Takes an event of a node's staged instance, whose verdict is none.
@@ -107,6 +156,10 @@ impl Observer {
         self.find(total.destination, cluster);
         self.find_decider(total.egress, cluster);
         self.find_decider(total.ingress, cluster);
+        // Connections that go on keep the names of where they go.
+        if total.verdict == Verdict::Allowed {
+            self.dns.keep(total.destination, since_boot());
+        }
         let count = count(total, node, &self.names)?;
         let version = PolicyVersion(cluster.policy_version());
         let edges = self.edges.entry(node.clone()).or_insert_with(|| Edges::new(node.clone()));
