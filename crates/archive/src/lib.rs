@@ -10,10 +10,12 @@
 mod archive;
 mod directory;
 mod edges;
+#[cfg(feature = "export")]
 pub mod export;
 #[cfg(test)]
 mod fixture;
 mod flows;
+#[cfg(feature = "export")]
 mod lines;
 mod manifest;
 mod parts;
