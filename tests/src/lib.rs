@@ -14,6 +14,7 @@ pub mod lab;
 pub mod manifests;
 pub mod mirror;
 pub mod naive;
+pub mod nameserver;
 pub mod shape;
 pub mod traffic;
 pub mod watch;

@@ -6,6 +6,7 @@ mod engine;
 mod files;
 mod flows;
 mod kernel;
+mod names;
 mod naming;
 mod protocol;
 mod server;

@@ -160,6 +160,10 @@ pub struct OutsidePlan {
     pub netns: String,
     /// Its own IPv4 and IPv6 address, then one address inside each external `ipBlock` and each `except`.
     pub addresses: Vec<IpAddr>,
+    /// The domain names that rules name, in lower case, with the addresses of it that the lab's DNS gives to them;
+    /// `*.` in front stands for one or more labels.
+    #[serde(default)]
+    pub names: BTreeMap<String, Vec<IpAddr>>,
     /// What it answers on: the ports that egress rules to blocks name, and 80, 443 and 53.
     pub listen: Vec<(Protocol, u16)>,
 }

@@ -20,6 +20,7 @@ use super::engine::Engine;
 use super::files::{Change, Files};
 use super::flows;
 use super::kernel::REASSERT_EVERY;
+use super::names;
 use super::naming::{rulings, set_addresses};
 use super::protocol::{Lost, LostBy, Notice, NoticeEvent, Reply, Request, SOCKET, Status};
 use super::server::Server;
@@ -47,17 +48,19 @@ pub fn run(lab: &Lab) -> Result<()> {
     daemon.serve()
 }
 
-struct Daemon {
-    lab: Lab,
+pub(super) struct Daemon {
+    pub(super) lab: Lab,
     spec: Spec,
-    plan: Plan,
+    pub(super) plan: Plan,
     files: Files,
     sources: Sources,
-    enforced: Engine,
+    pub(super) enforced: Engine,
     /// All policies, those that are staged too, beside the enforced ones; only while some are.
-    candidate: Option<Engine>,
-    observer: Observer,
+    pub(super) candidate: Option<Engine>,
+    pub(super) observer: Observer,
     keeper: Keeper,
+    /// What was last written of names.
+    pub(super) saved_names: String,
     server: Server,
     network: Network,
     publications: u64,
@@ -80,6 +83,7 @@ impl Daemon {
             sources: Sources::new(&lab),
             observer: Observer::new(history),
             keeper: flows::keeper(&lab)?,
+            saved_names: String::new(),
             publications: 0,
             last_micros: None,
             slowest_micros: 0,
@@ -92,6 +96,8 @@ impl Daemon {
         daemon.files.take_events(noticed);
         let changes = daemon.files.look(noticed);
         daemon.read(&changes, false);
+        names::restore(&daemon.lab, &mut daemon.observer)?;
+        daemon.observer.turn_names(&mut [&mut daemon.enforced.cluster]);
         daemon.enforce(noticed)?;
         Ok(daemon)
     }
@@ -112,6 +118,7 @@ impl Daemon {
             }
             if now >= next_tick {
                 next_tick = now + TICK;
+                self.tell_failure("names", Daemon::names);
                 self.flows();
                 self.network_news();
                 self.tell_failure("settle", |daemon| {
@@ -125,6 +132,7 @@ impl Daemon {
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING;
                 self.totals();
+                self.tell_failure("names", Daemon::save_names);
                 let count = self.enforced.kernels.take_lost();
                 if count > 0 {
                     self.server.broadcast(&Reply::Lost(Lost { count, by: LostBy::Kernel }));
@@ -203,6 +211,7 @@ impl Daemon {
             self.notice(NoticeEvent::Published { changes, micros });
         }
         set_addresses(self.observer.names(), &plan);
+        self.observer.set_resolvers(names::resolvers(&plan));
         // Policy comes first: a new pod is isolated before it has a network.
         if plan != self.plan {
             self.network.follow(plan.clone());
@@ -222,7 +231,12 @@ impl Daemon {
         }
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
-            none => none.insert(Engine::open(&self.lab, plan, KernelMode::Observe { allowed: true })?),
+            none => {
+                let opened = Engine::open(&self.lab, plan, KernelMode::Observe { allowed: true })?;
+                let candidate = none.insert(opened);
+                self.observer.tell_names(&mut candidate.cluster);
+                candidate
+            }
         };
         let changes = candidate.tell(objects);
         candidate.publish(&self.lab, plan)?;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podgate_datapath::{BpfDatapath, Datapath, EdgeTotal, Event, Mode, Options, PublishReport};
+use podgate_datapath::{
+    BpfDatapath, Datapath, DnsAnswers, DnsMessage, EdgeTotal, Event, Mode, Options, PublishReport,
+};
 use podgate_flow::Losses;
 use podgate_policy::{Cluster, Delta};
 
@@ -119,6 +121,15 @@ impl Kernels {
         Ok(())
     }
 
+    /// Hands over what name servers answered to all nodes' pods.
+    pub(super) fn poll_answers(&mut self, mut sink: impl FnMut(DnsMessage)) -> Result<()> {
+        for kernel in &mut self.nodes {
+            let polled = kernel.datapath.poll_answers(&mut sink);
+            polled.map_err(|e| Error::message(format!("read DNS answers on node {}: {e}", kernel.node)))?;
+        }
+        Ok(())
+    }
+
     /// Hands over what all nodes have counted.
     pub(super) fn take_totals(&mut self, mut sink: impl FnMut(&Arc<str>, EdgeTotal)) -> Result<()> {
         for kernel in &mut self.nodes {
@@ -190,6 +201,7 @@ impl Kernel {
         let mut options = Options::new(node.name.as_str(), pin_dir(lab, &node.netns, mode));
         options.mode = mode;
         options.totals = options.totals.filter(|_| mode == Mode::Enforce);
+        options.answers = (mode == Mode::Enforce).then(DnsAnswers::default);
         options.netns = Some(netns::path(&node.netns));
         options.pod_cidrs = node.pod_cidrs.clone();
         let datapath = BpfDatapath::open(options)

@@ -1,6 +1,7 @@
 //! The outside host's addresses: enough of them that every rule about networks can be tried.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use podgate_api::{
@@ -13,6 +14,9 @@ use super::{
 
 /// More would make a probe of everything slow without telling more.
 const MAX_ADDRESSES: usize = 32;
+
+/// Domain names that have addresses outside.
+const MAX_NAMES: usize = 32;
 
 /// Ports on which the outside always answers.
 const USUAL_PORTS: [(Protocol, u16); 5] = [
@@ -54,7 +58,11 @@ pub(super) fn plan(netns: String, objects: &[Object], service_ips: &[IpAddr]) ->
     ports.extend(named_by(&policies).chain(named_by_cluster(&cluster_policies)).flat_map(edges));
     ports.sort();
     ports.dedup();
-    OutsidePlan { netns, addresses: addresses(&policies, &cluster_policies, service_ips), listen: ports }
+    let mut addresses = addresses(&policies, &cluster_policies, service_ips);
+    let names = names(&cluster_policies);
+    let more: Vec<IpAddr> = names.values().flatten().filter(|ip| !addresses.contains(ip)).copied().collect();
+    addresses.extend(more);
+    OutsidePlan { netns, addresses, names, listen: ports }
 }
 
 fn addresses(
@@ -101,6 +109,27 @@ fn addresses(
     }
     chosen.truncate(MAX_ADDRESSES);
     chosen
+}
+
+/// Gives an address of each family to each domain name, the same one in every plan unless two names would share it.
+fn names(policies: &[&ClusterPolicy]) -> BTreeMap<String, Vec<IpAddr>> {
+    let peers = policies.iter().flat_map(|policy| &policy.egress).flat_map(|rule| &rule.peers);
+    let named = peers.filter_map(|peer| match peer {
+        ClusterPeer::Domains { names, .. } => Some(names),
+        _ => None,
+    });
+    let named: BTreeSet<&String> = named.flatten().collect();
+    let mut taken = BTreeSet::new();
+    let mut names = BTreeMap::new();
+    for name in named.into_iter().take(MAX_NAMES) {
+        let sum = name.bytes().fold(0_usize, |sum, byte| (sum * 31 + usize::from(byte)) % MAX_NAMES);
+        let free = (0..MAX_NAMES).map(|step| (sum + step) % MAX_NAMES).find(|number| taken.insert(*number));
+        let Some(number) = free.and_then(|number| u8::try_from(number).ok()) else { break };
+        let v4 = Ipv4Addr::new(192, 0, 2, 10 + number);
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 10 + u16::from(number));
+        names.insert(name.clone(), vec![v4.into(), v6.into()]);
+    }
+    names
 }
 
 /// Adds an address inside `net` and outside `holes`, unless one is there already.

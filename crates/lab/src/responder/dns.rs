@@ -1,8 +1,9 @@
 //! Cluster DNS: names of Services and pods, as the Kubernetes DNS specification gives them.
 //!
 //! `<service>.<namespace>.svc.cluster.local` has the cluster IPs, or the pods' addresses when the Service is
-//! headless; `<pod>.<service>.<namespace>.svc.cluster.local` is one pod of a headless Service. Other names
-//! don't exist, those outside of the cluster neither: a lab asks nobody.
+//! headless; `<pod>.<service>.<namespace>.svc.cluster.local` is one pod of a headless Service. Domain names that
+//! policies name have addresses of the lab's outside, and so has every name that a wildcard stands for. Other names
+//! don't exist: a lab asks nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ pub(super) struct Names {
     addresses: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Names above others, which exist without having addresses.
     inner: BTreeSet<String>,
+    /// Addresses of all names below others.
+    wildcards: BTreeMap<String, BTreeSet<IpAddr>>,
 }
 
 impl Names {
@@ -42,6 +45,12 @@ impl Names {
             for pod in service.endpoints.iter().filter_map(|index| pods.get(index)) {
                 names.add(&name, &pod.ips);
                 names.add(&format!("{}.{name}", pod.name.to_ascii_lowercase()), &pod.ips);
+            }
+        }
+        for (name, ips) in &plan.outside.names {
+            match name.strip_prefix("*.") {
+                Some(above) => drop(names.wildcards.insert(above.to_owned(), ips.iter().copied().collect())),
+                None => names.add(name, ips),
             }
         }
         names
@@ -88,7 +97,12 @@ impl Names {
     }
 
     fn look_up(&self, name: &str) -> (ResponseCode, impl Iterator<Item = &IpAddr>) {
-        let found = self.addresses.get(name);
+        let mut above = name;
+        let wildcard = std::iter::from_fn(|| {
+            (_, above) = above.split_once('.')?;
+            Some(self.wildcards.get(above))
+        });
+        let found = self.addresses.get(name).or_else(|| wildcard.flatten().next());
         let exists = found.is_some() || self.inner.contains(name);
         let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
         (code, found.into_iter().flatten())
@@ -136,6 +150,35 @@ mod tests {
         ] {
             let expected = (code, addresses.into_iter().map(str::to_owned).collect());
             assert_eq!(ask(&names, name, kind), expected, "{name} {kind}");
+        }
+    }
+
+    #[test]
+    fn names_that_policies_name_are_outside() {
+        let policy = "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: p }\n\
+                      spec:\n  tier: Admin\n  priority: 1\n  subject: { namespaces: {} }\n  egress:\n  \
+                      - { action: Accept, to: [{ domainNames: [Api.example.com, '*.example.org'] }] }\n";
+        let plan = Plan::new("t", &load_text("test.yaml", policy).objects, 1, None).unwrap();
+        let names = Names::new(&plan);
+        let has = |name: &str, of: &str| {
+            let [v4, v6] = &plan.outside.names[of][..] else { panic!("{:?}", plan.outside.names) };
+            assert!(plan.outside.addresses.contains(v4) && plan.outside.addresses.contains(v6));
+            assert_eq!(
+                ask(&names, name, RecordType::A),
+                (ResponseCode::NoError, vec![v4.to_string()]),
+                "{name}"
+            );
+            assert_eq!(
+                ask(&names, name, RecordType::AAAA),
+                (ResponseCode::NoError, vec![v6.to_string()]),
+                "{name}"
+            );
+        };
+        has("API.example.com.", "api.example.com");
+        has("www.example.org.", "*.example.org");
+        has("a.b.example.org.", "*.example.org");
+        for name in ["example.org.", "www.example.net.", "xexample.org."] {
+            assert_eq!(ask(&names, name, RecordType::A).0, ResponseCode::NXDomain, "{name}");
         }
     }
 
