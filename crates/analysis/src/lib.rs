@@ -17,6 +17,8 @@ pub mod exposure;
 pub mod graph;
 pub mod ip;
 pub mod joint;
+pub mod labels;
+pub mod manifest;
 pub mod matrix;
 pub mod npguard;
 pub mod ports;

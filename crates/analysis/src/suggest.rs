@@ -8,7 +8,6 @@
 //! What they don't tell is said in notes, never guessed.
 
 mod draft;
-mod labels;
 mod verify;
 mod wanted;
 mod yaml;
@@ -20,7 +19,7 @@ use serde::Serialize;
 
 use crate::world::{World, WorldOptions};
 
-pub use yaml::scalar;
+pub use yaml::{labels_selector, namespace_named};
 
 /// What to leave in place.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@ mod chain;
 pub mod change;
 mod hints;
 pub mod judge;
-pub mod manifest;
 pub mod rules;
 
 use podgate_policy::{PortKey, Verdict};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Labels, Mention, Meta, Protocol};
+use crate::{LabelSelector, Labels, Mention, Meta, Protocol};
 
 /// A Pod, as far as traffic is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub struct Workload {
     /// Pods to make: `replicas` (1 by default), a Job's `parallelism`, 0 for a suspended one.
     /// Unused for a DaemonSet, which has one pod a node.
     pub replicas: u32,
+    /// `spec.selector`; `None` where the API server gives it, or the object makes what makes pods.
+    pub selector: Option<LabelSelector>,
     /// What each pod looks like.
     pub template: PodTemplate,
 }

@@ -14,6 +14,7 @@ mod lab;
 mod man;
 mod matrix;
 mod reach;
+mod replay;
 mod status;
 mod suggest;
 mod test;
@@ -43,6 +44,7 @@ enum Command {
     Exposure(exposure::Arguments),
     Graph(graph::Arguments),
     Diff(diff::Arguments),
+    Replay(replay::Arguments),
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Exposure(arguments) => exposure::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),

@@ -1,6 +1,7 @@
 //! Where manifests come from, the same for all commands: paths, directories, standard input, a git ref, a live
 //! cluster.
 
+pub mod flows;
 mod git;
 
 use std::collections::HashSet;
@@ -81,6 +82,17 @@ impl ManifestArguments {
     /// Reads paths as they are now, whatever `--git` says, and prints what was found wrong.
     pub fn load_now(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
         reported(self.read_paths(&self.paths(positional))?)
+    }
+
+    /// Reads paths as they are now and nothing else, whatever else is named, and prints what was found wrong.
+    pub fn load_only(&self, paths: &[PathBuf]) -> Result<Loaded, Failure> {
+        reported(self.read_paths(paths)?)
+    }
+
+    /// Reads what the options name, and prints what was found wrong; `None` where they name nothing.
+    pub fn load_named(&self) -> Result<Option<Loaded>, Failure> {
+        let is_named = self.cluster || self.git.is_some() || !self.files.is_empty();
+        is_named.then(|| self.load(&[])).transpose()
     }
 
     /// Reads the live cluster, whatever `--cluster` says, and prints what was found wrong.

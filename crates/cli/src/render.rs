@@ -14,6 +14,7 @@ pub mod npguard_exposure;
 pub mod probe_json;
 pub mod probe_junit;
 pub mod reach;
+pub mod replay;
 pub mod sarif;
 pub mod status;
 pub mod suggest;

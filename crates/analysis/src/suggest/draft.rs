@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use podgate_api::Protocol;
 
-use super::labels::{Chosen, choose};
 use super::wanted::{From, To, Want, Wanted};
 use super::{SuggestedPeer, SuggestedPolicy, SuggestedPort, SuggestedRule};
+use crate::labels::fewest;
 use crate::ports::PortSet;
-use crate::world::{Family, WorkloadId, World};
+use crate::world::{Family, PodId, WorkloadId, World};
 
 /// The pods of the cluster's DNS as nearly every cluster labels them.
 pub(super) const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
@@ -31,6 +31,34 @@ const PRIVATE_V4: [&str; 8] = [
     "224.0.0.0/4",
 ];
 const PRIVATE_V6: [&str; 4] = ["::1/128", "fc00::/7", "fe80::/10", "ff00::/8"];
+
+/// Labels that select pods, and which.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub labels: BTreeMap<String, String>,
+    /// All pods that they select.
+    pub pods: BTreeSet<PodId>,
+    /// They select pods of other workloads as well, because those have the same labels.
+    pub shared: bool,
+}
+
+/// The fewest labels that select a workload's pods; `None` where it has no labels that last.
+fn choose(world: &World, id: WorkloadId) -> Option<Chosen> {
+    let workload = world.workload(id);
+    let selectable = |other: &&crate::world::Workload| {
+        other.hypothesis.is_none() && !other.host_network && other.namespace == workload.namespace
+    };
+    let labels = |pod: &PodId| &world.pod_object(*pod).meta.labels;
+    let all: Vec<PodId> =
+        world.workloads.iter().filter(selectable).flat_map(|other| other.pods.iter().copied()).collect();
+    let own: Vec<_> = workload.pods.iter().map(labels).collect();
+    let others: Vec<_> = all.iter().filter(|pod| !workload.pods.contains(pod)).map(labels).collect();
+    let found = fewest(&own, &others)?;
+    let selected = |pod: &PodId| found.labels.iter().all(|(key, value)| labels(pod).get(key) == Some(value));
+    let pods: BTreeSet<PodId> = all.iter().copied().filter(selected).collect();
+    let shared = pods.len() > workload.pods.len();
+    Some(Chosen { labels: found.labels, pods, shared })
+}
 
 /// What is wanted, and with which labels it can be said.
 pub(super) struct Draft<'a> {

@@ -262,25 +262,6 @@ fn what_is_unknown_is_said() {
     }
 }
 
-#[test]
-fn text_that_yaml_would_take_for_something_else_is_quoted() {
-    for (text, expected) in [
-        ("web", "web"),
-        ("app.kubernetes.io/name", "app.kubernetes.io/name"),
-        ("true", "\"true\""),
-        ("No", "\"No\""),
-        ("1.0", "\"1.0\""),
-        ("7", "\"7\""),
-        ("", "\"\""),
-        ("a: b", "\"a: b\""),
-        ("0.0.0.0/0", "\"0.0.0.0/0\""),
-        ("::/0", "\"::/0\""),
-        ("a\nb", "\"a\\u000Ab\""),
-    ] {
-        assert_eq!(scalar(text), expected);
-    }
-}
-
 mod random {
     use proptest::prelude::*;
 

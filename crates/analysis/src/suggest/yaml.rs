@@ -1,153 +1,126 @@
-//! Suggestions as a stream of manifests, with comments that say where each rule comes from.
+//! Suggestions as manifests, with comments that say where each rule comes from.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+
+use ipnet::IpNet;
+use podgate_api::{
+    IpBlock, LabelSelector, Meta, NetworkPolicy, Operator, Peer, PodPeer, PolicyPort, PortMatch, Protocol,
+    Requirement, Rule, Source,
+};
 
 use super::{SuggestedPeer, SuggestedPolicy, SuggestedPort, SuggestedRule, Suggestion};
+use crate::manifest::{Document, comment, joined};
 
 impl Suggestion {
     /// The policies as YAML that can be applied as it is.
     pub fn to_yaml(&self) -> String {
-        let mut out = String::from(
-            "# Policies for the manifests that podgate read: default-deny, and what was seen to be needed.\n",
-        );
-        out.push_str("# Every rule was checked by the engine. Read the notes before you apply this.\n");
+        let mut head = vec![
+            "Policies for the manifests that podgate read: default-deny, and what was seen to be needed."
+                .to_owned(),
+            "Every rule was checked by the engine. Read the notes before you apply this.".to_owned(),
+        ];
         if !self.left_out.is_empty() {
-            out.push_str("#\n# Policies of the input had no part in this, and allow what they allow as long as they are there:\n");
-            self.left_out.iter().for_each(|name| comment(&mut out, 0, &format!("  {name}")));
+            head.push(String::new());
+            head.push(
+                "Policies of the input had no part in this, and allow what they allow as long as they are there:"
+                    .to_owned(),
+            );
+            head.extend(self.left_out.iter().map(|name| format!("  {name}")));
         }
         if !self.notes.is_empty() {
-            out.push_str("#\n# What the manifests don't tell:\n");
-            self.notes.iter().for_each(|note| comment(&mut out, 0, &format!("- {note}")));
+            head.push(String::new());
+            head.push("What the manifests don't tell:".to_owned());
+            head.extend(self.notes.iter().map(|note| format!("- {note}")));
         }
+        let head: Vec<String> = head.iter().map(|line| comment(line)).collect();
+        let mut out = joined(&head);
         for policy in &self.policies {
             out.push_str("---\n");
-            policy.write(&mut out);
+            out.push_str(&policy.document().to_yaml());
         }
         out
     }
 }
 
 impl SuggestedPolicy {
-    fn write(&self, out: &mut String) {
-        comment(out, 0, &self.about);
-        let _ = write!(
-            out,
-            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n",
-            scalar(&self.name),
-            scalar(&self.namespace)
-        );
-        match self.subject.is_empty() {
-            true => out.push_str("  podSelector: {}\n"),
-            false => {
-                out.push_str("  podSelector:\n");
-                match_labels(out, 4, &self.subject);
-            }
-        }
-        out.push_str("  policyTypes:\n");
-        for (word, rules) in [("Ingress", &self.ingress), ("Egress", &self.egress)] {
-            if rules.is_some() {
-                let _ = writeln!(out, "    - {word}");
-            }
-        }
-        for (word, peers, rules) in [("ingress", "from", &self.ingress), ("egress", "to", &self.egress)] {
-            let Some(rules) = rules.as_ref().filter(|rules| !rules.is_empty()) else { continue };
-            let _ = writeln!(out, "  {word}:");
-            rules.iter().for_each(|rule| rule.write(out, peers));
+    /// The policy, and what to read beside it.
+    pub fn document(&self) -> Document {
+        let rules = |rules: &Option<Vec<SuggestedRule>>| {
+            rules.iter().flatten().map(SuggestedRule::rule).collect::<Vec<Rule>>()
+        };
+        let why = |rules: &Option<Vec<SuggestedRule>>| {
+            rules.iter().flatten().map(|rule| rule.why.clone()).collect::<Vec<_>>()
+        };
+        Document {
+            policy: NetworkPolicy {
+                meta: Meta { name: self.name.clone(), namespace: self.namespace.clone(), ..Meta::default() },
+                pod_selector: labels_selector(&self.subject),
+                ingress_in_force: self.ingress.is_some(),
+                egress_in_force: self.egress.is_some(),
+                ingress: rules(&self.ingress),
+                egress: rules(&self.egress),
+            },
+            about: vec![self.about.clone()],
+            ingress: why(&self.ingress),
+            egress: why(&self.egress),
         }
     }
 }
 
 impl SuggestedRule {
-    fn write(&self, out: &mut String, peers: &str) {
-        self.why.iter().for_each(|why| comment(out, 4, why));
-        // The first key of a rule carries the dash.
-        let mut lead = "    - ";
-        match &self.peer {
-            SuggestedPeer::Anyone => {}
-            SuggestedPeer::AnyPod => {
-                let _ = write!(out, "{lead}{peers}:\n        - namespaceSelector: {{}}\n");
-                lead = "      ";
-            }
+    fn rule(&self) -> Rule {
+        let peers = match &self.peer {
+            SuggestedPeer::Anyone => None,
+            SuggestedPeer::AnyPod => Some(vec![pods(Some(LabelSelector::default()), None)]),
             SuggestedPeer::Pods { namespace, labels } => {
-                let _ = writeln!(out, "{lead}{peers}:");
-                lead = "      ";
-                let mut dash = "        - ";
-                if let Some(namespace) = namespace {
-                    let _ = writeln!(out, "{dash}namespaceSelector:");
-                    let name =
-                        BTreeMap::from([(podgate_api::NAMESPACE_NAME_LABEL.to_owned(), namespace.clone())]);
-                    match_labels(out, 12, &name);
-                    dash = "          ";
-                }
-                let _ = writeln!(out, "{dash}podSelector:");
-                match_labels(out, 12, labels);
+                Some(vec![pods(namespace.as_deref().map(namespace_named), Some(labels_selector(labels)))])
             }
             SuggestedPeer::Outside { networks } => {
-                let _ = writeln!(out, "{lead}{peers}:");
-                lead = "      ";
-                for (network, holes) in networks {
-                    let _ = writeln!(
-                        out,
-                        "        - ipBlock:\n            cidr: {}\n            except:",
-                        scalar(network)
-                    );
-                    holes.iter().for_each(|hole| {
-                        let _ = writeln!(out, "              - {}", scalar(hole));
-                    });
-                }
+                let net = |text: &str| -> IpNet { text.parse().expect("networks are written by this crate") };
+                let block = |(network, holes): &(String, Vec<String>)| {
+                    Peer::IpBlock(IpBlock {
+                        cidr: net(network),
+                        except: holes.iter().map(|hole| net(hole)).collect(),
+                        source: Source::default(),
+                    })
+                };
+                Some(networks.iter().map(block).collect())
             }
+        };
+        Rule {
+            peers,
+            ports: Some(self.ports.iter().map(SuggestedPort::port).collect()),
+            source: Source::default(),
         }
-        let _ = writeln!(out, "{lead}ports:");
-        self.ports.iter().for_each(|port| port.write(out));
     }
 }
 
 impl SuggestedPort {
-    fn write(&self, out: &mut String) {
-        let _ = writeln!(out, "        - protocol: {}\n          port: {}", self.protocol, self.first);
-        if self.last != self.first {
-            let _ = writeln!(out, "          endPort: {}", self.last);
+    fn port(&self) -> PolicyPort {
+        let protocol = Protocol::ALL.into_iter().find(|known| known.as_str() == self.protocol);
+        PolicyPort {
+            protocol: protocol.expect("protocols are written by this crate"),
+            port: PortMatch::Range(self.first, self.last),
+            source: Source::default(),
         }
     }
 }
 
-fn match_labels(out: &mut String, indent: usize, labels: &BTreeMap<String, String>) {
-    let _ = writeln!(out, "{:indent$}matchLabels:", "");
-    for (key, value) in labels {
-        let _ = writeln!(out, "{:indent$}  {}: {}", "", scalar(key), scalar(value));
-    }
+fn pods(namespaces: Option<LabelSelector>, pods: Option<LabelSelector>) -> Peer {
+    Peer::Pods(PodPeer { namespaces, pods, source: Source::default() })
 }
 
-/// Comments stay comments: a line break in a name would end them.
-fn comment(out: &mut String, indent: usize, text: &str) {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(out, "{:indent$}# {text}", "");
+/// The selector of a namespace by its name.
+pub fn namespace_named(name: &str) -> LabelSelector {
+    labels_selector(&BTreeMap::from([(podgate_api::NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())]))
 }
 
-/// A string as a YAML scalar: quoted where YAML would read something else than the string.
-pub fn scalar(text: &str) -> String {
-    const WORDS: [&str; 11] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "~", "nan"];
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
-        && !WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if plain {
-        return text.to_owned();
-    }
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+/// The selector of exactly these labels.
+pub fn labels_selector(labels: &BTreeMap<String, String>) -> LabelSelector {
+    let one = |(key, value): (&String, &String)| Requirement {
+        key: key.clone(),
+        operator: Operator::In,
+        values: vec![value.clone()],
+    };
+    LabelSelector::new(labels.iter().map(one).collect())
 }

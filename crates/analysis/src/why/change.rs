@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use self::bench::Bench;
 use super::judge::{Unit, UnitKind};
-use super::manifest;
 use crate::ip::IpSet;
+use crate::manifest;
 use crate::ports::PortSet;
 use crate::world::World;
 

@@ -47,7 +47,8 @@ pub(super) fn workload(
             None
         }
     };
-    let workload = pods_of(&spec, meta, kind, replicas, refs)?;
+    let mut workload = pods_of(&spec, meta, kind, replicas, refs)?;
+    workload.selector = found.clone().filter(|found| !found.is_invalid() && !found.is_everything());
     if let (Some(field), Some(found)) = (field, found)
         && !found.is_invalid()
     {
@@ -71,7 +72,7 @@ fn pods_of(
     refs: &mut Vec<ConfigRef>,
 ) -> Option<Workload> {
     let template = template(&required(spec, "template")?, refs);
-    Some(Workload { meta, kind, replicas: replicas.unwrap_or(1), template })
+    Some(Workload { meta, kind, replicas: replicas.unwrap_or(1), selector: None, template })
 }
 
 fn required<'a>(parent: &'a Cursor<'a>, name: &str) -> Option<Cursor<'a>> {

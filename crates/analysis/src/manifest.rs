@@ -1,5 +1,7 @@
 //! NetworkPolicies and parts of them as YAML.
 
+use std::fmt::Write as _;
+
 use podgate_api::{
     IpBlock, LabelSelector, NetworkPolicy, Operator, Peer, PolicyPort, PortMatch, Protocol, Rule,
 };
@@ -7,8 +9,40 @@ use podgate_api::{
 /// Lines of YAML; each is indented by the caller.
 pub type Lines = Vec<String>;
 
+/// A NetworkPolicy with what people should read beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The policy.
+    pub policy: NetworkPolicy,
+    /// Above the whole, a line each.
+    pub about: Vec<String>,
+    /// Above each ingress rule.
+    pub ingress: Vec<Vec<String>>,
+    /// Above each egress rule.
+    pub egress: Vec<Vec<String>>,
+}
+
+impl Document {
+    /// As a document that `kubectl apply` takes, with comments.
+    pub fn to_yaml(&self) -> String {
+        let mut lines: Lines = self.about.iter().map(|text| comment(text)).collect();
+        lines.extend(policy_lines(&self.policy, &self.ingress, &self.egress));
+        joined(&lines)
+    }
+}
+
+/// Comments stay comments: a line break in a name would end them.
+pub fn comment(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("# {text}").trim_end().to_owned()
+}
+
 /// A NetworkPolicy as a document that `kubectl apply` takes. Only the directions in force are written.
 pub fn policy(policy: &NetworkPolicy) -> String {
+    joined(&policy_lines(policy, &[], &[]))
+}
+
+fn policy_lines(policy: &NetworkPolicy, ingress: &[Vec<String>], egress: &[Vec<String>]) -> Lines {
     let mut lines: Lines = vec![
         "apiVersion: networking.k8s.io/v1".to_owned(),
         "kind: NetworkPolicy".to_owned(),
@@ -23,19 +57,21 @@ pub fn policy(policy: &NetworkPolicy) -> String {
         .filter_map(|(in_force, name)| in_force.then_some(name))
         .collect();
     lines.push(format!("  policyTypes: [{}]", types.join(", ")));
-    for (in_force, name, peers, rules) in [
-        (policy.ingress_in_force, "ingress", "from", &policy.ingress),
-        (policy.egress_in_force, "egress", "to", &policy.egress),
+    for (in_force, name, peers, rules, comments) in [
+        (policy.ingress_in_force, "ingress", "from", &policy.ingress, ingress),
+        (policy.egress_in_force, "egress", "to", &policy.egress, egress),
     ] {
         if !in_force || rules.is_empty() {
             continue;
         }
         lines.push(format!("  {name}:"));
-        for one in rules {
+        for (at, one) in rules.iter().enumerate() {
+            let above = comments.get(at).into_iter().flatten().map(|text| comment(text)).collect();
+            lines.extend(indented(2, above));
             lines.extend(indented(2, item(rule(one, peers))));
         }
     }
-    joined(&lines)
+    lines
 }
 
 /// A rule; `list` is `from` or `to`.
@@ -148,15 +184,30 @@ pub fn joined(lines: &[String]) -> String {
 }
 
 /// A string as YAML writes it: quoted where a reader would take it for something else.
-fn scalar(text: &str) -> String {
-    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
-    let reserved = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+pub fn scalar(text: &str) -> String {
+    const WORDS: [&str; 10] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan"];
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
     let is_block = text.contains('/') && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '/'));
-    if (is_word && !reserved.contains(&text.to_ascii_lowercase().as_str())) || is_block {
+    if (is_word && !WORDS.contains(&text.to_ascii_lowercase().as_str())) || is_block {
         return text.to_owned();
     }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Entries of `ports` that match exactly a set; `None`: no list of ports does, because the set holds
@@ -181,6 +232,25 @@ mod tests {
     use podgate_api::{Object, load_text};
 
     use super::*;
+
+    #[test]
+    fn text_that_yaml_would_take_for_something_else_is_quoted() {
+        for (text, expected) in [
+            ("web", "web"),
+            ("app.kubernetes.io/name", "app.kubernetes.io/name"),
+            ("true", "\"true\""),
+            ("No", "\"No\""),
+            ("1.0", "\"1.0\""),
+            ("7", "\"7\""),
+            ("", "\"\""),
+            ("a: b", "\"a: b\""),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("::/0", "\"::/0\""),
+            ("a\nb", "\"a\\u000Ab\""),
+        ] {
+            assert_eq!(scalar(text), expected);
+        }
+    }
 
     #[test]
     fn what_is_written_reads_as_it_was() {

@@ -1,0 +1,19 @@
+//! Flows that were seen, turned into advice: what candidate policies would do to them, and policies made from them.
+//!
+//! ```text
+//! FlowRecords -> Collector -> Seen --\
+//!                                     >-- Replay: what would be cut, what opened, by which rule
+//! objects + candidate -> Judge ------/
+//! ```
+//!
+//! Every verdict comes from the engine (`podgate-policy`), asked with pods as they were when they were seen. What can't
+//! be judged is told apart, never guessed. Absent on purpose: files, terminals, clocks.
+
+mod judge;
+pub mod recommend;
+mod replay;
+mod seen;
+
+pub use judge::{Judge, Unjudged, without_staged};
+pub use replay::{Change, Kept, Replay, Side, Told, UnjudgedFlow};
+pub use seen::{Collector, DNS, End, Key, Lost, Seen, Tally, Window};

@@ -1,0 +1,6 @@
+//! Advice on records as real packets make them: clients' ports from the ephemeral range, flags, Services translated.
+
+mod failure_modes;
+mod random;
+mod replay;
+mod support;
