@@ -12,7 +12,7 @@ use podgate_api::{
     Service, Workload,
 };
 use podgate_flow::{Party, Protocol};
-use podgate_policy::{Cluster, Decision, Direction, Settings, Verdict};
+use podgate_policy::{Cluster, Decision, Direction, Explanation, Settings, Verdict};
 use rustc_hash::FxHashMap;
 
 use crate::seen::{End, Key, Seen, Tally};
@@ -69,7 +69,7 @@ enum Standing {
 #[derive(Debug)]
 pub struct Judge {
     cluster: Cluster,
-    /// Pods of the input that have addresses, then those that were made again.
+    /// Pods of the input that have addresses, by namespace and name, then those that were made again.
     pods: Vec<Pod>,
     /// How many of `pods` are the input's.
     given: usize,
@@ -184,6 +184,15 @@ impl Judge {
         }
         let to = self.standing(&key.to, tally)?;
         self.ask(key, from, to, tally.through_service)
+    }
+
+    /// What the policies say to a connection, with every policy and rule that is asked.
+    ///
+    /// # Errors
+    /// As [`Judge::judge`].
+    pub fn explain(&mut self, key: &Key, tally: &Tally) -> Result<Explanation, Unjudged> {
+        let decision = self.judge(key, tally)?;
+        Ok(Explanation { decision, ..self.cluster.explain(&key.connection()) })
     }
 
     fn ask(
@@ -320,10 +329,9 @@ impl Judge {
             if known.host_network {
                 return Ok(Standing::Nobody);
             }
-            let here = self.pods[..self.given]
-                .iter()
-                .position(|pod| pod.meta.namespace == *namespace && pod.meta.name == *name);
-            if let Some(number) = here
+            let given = self.pods[..self.given]
+                .binary_search_by(|pod| (&pod.meta.namespace, &pod.meta.name).cmp(&(namespace, name)));
+            if let Ok(number) = given
                 && self.pods[number].ips.contains(&end.ip)
             {
                 return Ok(Standing::Pod(number));

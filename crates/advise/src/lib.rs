@@ -13,6 +13,8 @@ mod judge;
 pub mod recommend;
 mod replay;
 mod seen;
+pub mod unused;
+pub mod why;
 
 pub use judge::{Judge, Unjudged, without_staged};
 pub use replay::{Change, Kept, Replay, Side, Told, UnjudgedFlow};

@@ -34,6 +34,17 @@ pub struct Key {
 }
 
 impl Key {
+    /// The connection that a record is of.
+    pub fn of(record: &FlowRecord) -> Key {
+        let end = |of: &podgate_flow::Endpoint| End { party: of.party.clone(), ip: of.ip };
+        Key {
+            from: end(&record.source),
+            to: end(&record.destination),
+            protocol: record.protocol,
+            port: record.icmp.map_or(record.destination.port, |(kind, _)| u16::from(kind)),
+        }
+    }
+
     /// The connection as the engine asks for it.
     pub fn connection(&self) -> podgate_policy::Connection {
         podgate_policy::Connection {
@@ -78,6 +89,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One record's.
+    pub fn of(record: &FlowRecord) -> Tally {
+        let mut tally = Tally::new(record.time);
+        tally.take(record);
+        tally
+    }
+
     fn new(time: Timestamp) -> Tally {
         Tally {
             allowed: 0,
@@ -179,6 +197,8 @@ pub struct Collector {
     seen: Seen,
     /// By the source's port: packets that don't look like a connection's first.
     doubtful: BTreeMap<(Key, u16), Tally>,
+    /// The last record, until the next one is another connection's.
+    last: Option<FlowRecord>,
 }
 
 impl Collector {
@@ -187,21 +207,40 @@ impl Collector {
         Collector::default()
     }
 
-    /// Takes a record.
+    /// Takes a record. Files of the Hubble API have a connection's two directions one after the other, with one id.
     pub fn take(&mut self, record: &FlowRecord) {
+        use FlowVerdict::{Allowed, Denied, Unknown};
+        let same = self.last.as_mut().filter(|last| !record.id.is_unset() && last.id == record.id);
+        let Some(last) = same else {
+            if let Some(last) = self.last.replace(record.clone()) {
+                self.count(&last);
+            }
+            return;
+        };
+        last.verdict = match (last.verdict, record.verdict) {
+            (Denied, _) | (_, Denied) => Denied,
+            (Allowed, _) | (_, Allowed) => Allowed,
+            // Each end let it through, and neither had heard of the other.
+            (Unknown, Unknown) if last.egress.is_none() != record.egress.is_none() => Allowed,
+            (Unknown, Unknown) => Unknown,
+        };
+        last.egress = last.egress.take().or_else(|| record.egress.clone());
+        last.ingress = last.ingress.take().or_else(|| record.ingress.clone());
+        last.asked = last.asked.or(record.asked);
+        last.suppressed = last.suppressed.max(record.suppressed);
+        if last.destination.dns.is_none() {
+            last.destination.dns = record.destination.dns.clone();
+        }
+    }
+
+    fn count(&mut self, record: &FlowRecord) {
         let seen = &mut self.seen;
         seen.records += 1;
         seen.lost.suppressed += record.suppressed;
         let window = seen.window.get_or_insert(Window { first: record.time, last: record.time });
         window.first = window.first.min(record.time);
         window.last = window.last.max(record.time);
-        let end = |of: &podgate_flow::Endpoint| End { party: of.party.clone(), ip: of.ip };
-        let key = Key {
-            from: end(&record.source),
-            to: end(&record.destination),
-            protocol: record.protocol,
-            port: record.icmp.map_or(record.destination.port, |(kind, _)| u16::from(kind)),
-        };
+        let key = Key::of(record);
         let tally = match may_be_a_reply(record) {
             false => seen.flows.entry(key).or_insert_with(|| Tally::new(record.time)),
             true => self.doubtful.entry((key, record.source.port)).or_insert_with(|| Tally::new(record.time)),
@@ -216,8 +255,11 @@ impl Collector {
 
     /// Settles what did not look like a connection's beginning. `serves` says whether the pod at an end declares a
     /// port.
-    pub fn settle(self, serves: impl Fn(&End, Protocol, u16) -> bool) -> Seen {
-        let Collector { mut seen, doubtful } = self;
+    pub fn settle(mut self, serves: impl Fn(&End, Protocol, u16) -> bool) -> Seen {
+        if let Some(last) = self.last.take() {
+            self.count(&last);
+        }
+        let Collector { mut seen, doubtful, .. } = self;
         // By address: labels of an end may have changed between two records.
         let served: BTreeSet<(IpAddr, Protocol, u16)> =
             seen.flows.keys().map(|key| (key.to.ip, key.protocol, key.port)).collect();

@@ -14,11 +14,13 @@ mod lab;
 mod man;
 mod matrix;
 mod reach;
+mod recommend;
 mod replay;
 mod status;
 mod suggest;
 mod test;
 mod uninstall_node;
+mod why;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,8 @@ enum Command {
     Graph(graph::Arguments),
     Diff(diff::Arguments),
     Replay(replay::Arguments),
+    Recommend(recommend::Arguments),
+    Why(why::Arguments),
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -94,6 +98,8 @@ pub fn run() -> ExitCode {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Lab(command) => lab::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),

@@ -33,7 +33,7 @@ pub(super) fn policies(
     let names = names(inventory);
     let mut policies = Vec::new();
     for (key, lessons) in teacher.lessons.iter().filter(|(key, _)| options.covers(&key.namespace)) {
-        let Some(chosen) = inventory.choose(key) else { continue };
+        let Some(chosen) = inventory.chosen(key) else { continue };
         let mut warnings = chosen.notes.clone();
         for (direction, words) in [(Direction::Ingress, "opened to it"), (Direction::Egress, "opened by it")]
         {
@@ -59,7 +59,7 @@ pub(super) fn policies(
                         namespace: key.namespace.clone(),
                         ..Meta::default()
                     },
-                    pod_selector: chosen.selector,
+                    pod_selector: chosen.selector.clone(),
                     ingress_in_force: true,
                     egress_in_force: true,
                     ingress,
@@ -109,11 +109,11 @@ impl Draft<'_> {
         // By selectors first, then nodes, then blocks that are known, then single addresses.
         for (peer, lesson) in lessons {
             let Peer::Workload(key) = peer else { continue };
-            let Some(chosen) = self.inventory.choose(key) else { continue };
+            let Some(chosen) = self.inventory.chosen(key) else { continue };
             let mut why = vec![format!("{word} {key}: {}.", connections(lesson.connections))];
             why.extend(chosen.notes.iter().map(|note| format!("Look at this: {note}.")));
             let namespaces = (key.namespace != self.namespace).then(|| namespace_named(&key.namespace));
-            let peer = PodPeer { namespaces, pods: Some(chosen.selector), source: Source::default() };
+            let peer = PodPeer { namespaces, pods: Some(chosen.selector.clone()), source: Source::default() };
             many_ports(lesson, &key.to_string(), warnings);
             push(vec![ApiPeer::Pods(peer)], &lesson.ports, why);
         }

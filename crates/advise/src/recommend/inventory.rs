@@ -62,6 +62,8 @@ pub struct Inventory {
     of_pod: BTreeMap<(String, String), WorkloadKey>,
     services: Vec<Service>,
     pods: Vec<Pod>,
+    /// How each workload is selected; `None`: by nothing.
+    chosen: BTreeMap<WorkloadKey, Option<Chosen>>,
 }
 
 impl Inventory {
@@ -112,6 +114,8 @@ impl Inventory {
                 group.labels.insert(labels.clone());
             }
         }
+        let all = inventory.groups.keys();
+        inventory.chosen = all.map(|key| (key.clone(), inventory.choose(key))).collect();
         inventory
     }
 
@@ -159,7 +163,11 @@ impl Inventory {
 
     /// How a workload's pods are selected: by its own selector where that means exactly its pods, otherwise by the
     /// fewest labels that do. `None` where it has no labels that last.
-    pub fn choose(&self, key: &WorkloadKey) -> Option<Chosen> {
+    pub fn chosen(&self, key: &WorkloadKey) -> Option<&Chosen> {
+        self.chosen.get(key)?.as_ref()
+    }
+
+    fn choose(&self, key: &WorkloadKey) -> Option<Chosen> {
         let group = self.groups.get(key)?;
         let own: Vec<&Labels> = group.labels.iter().collect();
         let others: Vec<(&WorkloadKey, &Labels)> = self

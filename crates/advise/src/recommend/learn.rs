@@ -204,7 +204,7 @@ impl<'a> Teacher<'a> {
         }
         for place in [from, to] {
             if let Place::Workload(key) = place
-                && self.inventory.choose(key).is_none()
+                && self.inventory.chosen(key).is_none()
             {
                 return Some(format!(
                     "{}: {key} has no labels that last, so that no policy can name it",

@@ -183,7 +183,7 @@ fn faults(policies: &[Recommended], objects: &[Object], inventory: &Inventory) -
             if is_own && !selects {
                 faults.insert(format!("{}/{} does not select all pods of {key}", meta.namespace, meta.name));
             }
-            let is_told = inventory.choose(&policy.workload).is_some_and(|chosen| !chosen.notes.is_empty());
+            let is_told = inventory.chosen(&policy.workload).is_some_and(|chosen| !chosen.notes.is_empty());
             if !is_own && selects && !is_told {
                 faults.insert(format!("{}/{} also selects pods of {key}", meta.namespace, meta.name));
             }

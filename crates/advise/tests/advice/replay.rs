@@ -179,3 +179,13 @@ fn staged_policies_do_not_decide() {
     assert!(!kept.iter().any(|object| matches!(object, podgate_api::Object::NetworkPolicy(_))));
     assert_eq!(kept.len(), objects(SHOP).len());
 }
+
+#[test]
+fn both_directions_of_one_connection_are_one() {
+    let mut recorder = Recorder::default();
+    let first = recorder.tcp(WEB, API).clone();
+    recorder.records.push(podgate_flow::FlowRecord { node: "n2".into(), ..first });
+    recorder.tcp(WEB, API);
+    let replay = replay(&recorder, SHOP);
+    assert_eq!((replay.kept.allowed, replay.records), (2, 2));
+}

@@ -7,7 +7,7 @@ use podgate_analysis::suggest::{SuggestOptions, Suggestion};
 
 use crate::input::{ManifestArguments, answered};
 use crate::outcome::{FINE, Failure, Outcome};
-use crate::render::suggest as render;
+use crate::render::{manifest, suggest as render};
 use crate::{output, style};
 
 /// Suggest NetworkPolicies for manifests: default-deny for each namespace, and what each workload needs.
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     match arguments.output {
         Output::Yaml => output::raw(suggestion.to_yaml().as_bytes())?,
         Output::Json => {
-            output::json(&render::manifests(&suggestion))?;
+            output::json(&manifest::list(suggestion.policies.iter().map(|policy| policy.document().policy)))?;
             // JSON has no comments.
             suggestion.notes.iter().for_each(|note| style::note(&format!("note: {note}")));
         }

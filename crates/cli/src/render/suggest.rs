@@ -1,67 +1,8 @@
-//! Suggested policies as manifests in JSON, and as text.
+//! Suggested policies as text.
 
-use podgate_analysis::suggest::{SuggestedPeer, SuggestedPolicy, SuggestedPort, SuggestedRule, Suggestion};
-use serde_json::{Value, json};
+use podgate_analysis::suggest::{SuggestedPeer, SuggestedPort, SuggestedRule, Suggestion};
 
 use crate::style::{self, BOLD, FAINT};
-
-/// A list that `kubectl apply` takes.
-pub fn manifests(suggestion: &Suggestion) -> Value {
-    let items: Vec<Value> = suggestion.policies.iter().map(manifest).collect();
-    json!({"apiVersion": "v1", "kind": "List", "items": items})
-}
-
-fn manifest(policy: &SuggestedPolicy) -> Value {
-    let mut spec = json!({"podSelector": selector(&policy.subject)});
-    let mut types = Vec::new();
-    for (word, kind, peers, rules) in
-        [("ingress", "Ingress", "from", &policy.ingress), ("egress", "Egress", "to", &policy.egress)]
-    {
-        let Some(rules) = rules else { continue };
-        types.push(kind);
-        if !rules.is_empty() {
-            spec[word] = rules.iter().map(|each| rule(each, peers)).collect();
-        }
-    }
-    spec["policyTypes"] = json!(types);
-    json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": policy.name, "namespace": policy.namespace},
-        "spec": spec,
-    })
-}
-
-fn selector(labels: &std::collections::BTreeMap<String, String>) -> Value {
-    if labels.is_empty() { json!({}) } else { json!({"matchLabels": labels}) }
-}
-
-fn rule(rule: &SuggestedRule, word: &str) -> Value {
-    let ports: Vec<Value> = rule.ports.iter().map(port).collect();
-    let mut out = json!({"ports": ports});
-    let peers = match &rule.peer {
-        SuggestedPeer::Anyone => return out,
-        SuggestedPeer::AnyPod => vec![json!({"namespaceSelector": {}})],
-        SuggestedPeer::Pods { namespace: None, labels } => vec![json!({"podSelector": selector(labels)})],
-        SuggestedPeer::Pods { namespace: Some(namespace), labels } => vec![json!({
-            "namespaceSelector": {"matchLabels": {podgate_api::NAMESPACE_NAME_LABEL: namespace}},
-            "podSelector": selector(labels),
-        })],
-        SuggestedPeer::Outside { networks } => networks
-            .iter()
-            .map(|(cidr, except)| json!({"ipBlock": {"cidr": cidr, "except": except}}))
-            .collect(),
-    };
-    out[word] = json!(peers);
-    out
-}
-
-fn port(port: &SuggestedPort) -> Value {
-    match port.first == port.last {
-        true => json!({"protocol": port.protocol, "port": port.first}),
-        false => json!({"protocol": port.protocol, "port": port.first, "endPort": port.last}),
-    }
-}
 
 /// What each policy allows, a line for each rule.
 pub fn text(suggestion: &Suggestion) {
