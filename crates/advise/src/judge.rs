@@ -425,18 +425,20 @@ fn names_ports(policy: &NetworkPolicy, direction: Direction, index: u32) -> bool
 /// The annotation with which a policy, or a namespace for all of its policies, is staged.
 const MODE: &str = "podgate.dev/mode";
 
-/// The objects without policies that are staged: those are evaluated beside the others, and never decide.
+/// The objects without policies that are staged: those are evaluated beside the others, and never decide. A policy's own
+/// annotation counts before its namespace's.
 pub fn without_staged(mut objects: Vec<Object>) -> Vec<Object> {
-    let is_staged =
-        |object: &Object| object.meta().annotations.get(MODE).is_some_and(|mode| mode == "staged");
+    let mode = |object: &Object| object.meta().annotations.get(MODE).map(|mode| mode == "staged");
     let namespaces: BTreeSet<String> = objects
         .iter()
-        .filter(|object| matches!(object, Object::Namespace(_)) && is_staged(object))
+        .filter(|object| matches!(object, Object::Namespace(_)) && mode(object) == Some(true))
         .map(|object| object.meta().name.clone())
         .collect();
     objects.retain(|object| match object {
-        Object::NetworkPolicy(policy) => !is_staged(object) && !namespaces.contains(&policy.meta.namespace),
-        Object::ClusterPolicy(_) => !is_staged(object),
+        Object::NetworkPolicy(policy) => {
+            !mode(object).unwrap_or_else(|| namespaces.contains(&policy.meta.namespace))
+        }
+        Object::ClusterPolicy(_) => mode(object) != Some(true),
         _ => true,
     });
     objects

@@ -18,4 +18,4 @@ pub mod why;
 
 pub use judge::{Judge, Unjudged, without_staged};
 pub use replay::{Change, Kept, Replay, Side, Told, UnjudgedFlow};
-pub use seen::{Collector, DNS, End, Key, Lost, Seen, Tally, Window};
+pub use seen::{Collector, DNS, End, Key, Lost, Seen, Tally, Window, second};

@@ -5,6 +5,7 @@
 //! reply to a connection whose beginning was seen, by who serves the port, or as not clear.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -172,6 +173,18 @@ pub struct Window {
     pub first: Timestamp,
     /// The last record's.
     pub last: Timestamp,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", second(self.first), second(self.last))
+    }
+}
+
+/// A time to the second.
+pub fn second(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(whole, _)| format!("{whole}Z"))
 }
 
 /// What was seen, settled.

@@ -179,6 +179,12 @@ impl Draft<'_> {
                     "Addresses behind a name change: a ClusterNetworkPolicy can name the domain.".to_owned(),
                 );
             }
+            if direction == Direction::Ingress {
+                why.push(
+                    "Clients outside come from other addresses tomorrow: write the block that may come, or 0.0.0.0/0."
+                        .to_owned(),
+                );
+            }
             if addresses.len() > MANY_ADDRESSES {
                 warnings.push(format!(
                     "{} single addresses of {} in one rule: name their block with --known-blocks, or the domain in a \

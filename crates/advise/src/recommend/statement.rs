@@ -110,9 +110,7 @@ impl Statement {
     /// The window and what is missing in it, a line each.
     pub fn head(&self) -> Vec<String> {
         let window = match self.window {
-            Some(Window { first, last }) => {
-                format!("Window: {first} to {last}, {} records.", self.records)
-            }
+            Some(window) => format!("Window: {window}, {} records.", self.records),
             None => "Window: no records.".to_owned(),
         };
         let lost = match self.lost.flows {
@@ -157,6 +155,7 @@ impl Statement {
 pub(super) fn about(key: &WorkloadKey, inventory: &Inventory, lessons: &Lessons, seen: &Seen) -> Vec<String> {
     let group = &inventory.groups[key];
     let pods = match group.pods.len() {
+        0 if group.seen.len() == 1 => "1 pod seen".to_owned(),
         0 => format!("{} pods seen", group.seen.len()),
         total => format!("{} of {total} pods seen", group.pods.intersection(&group.seen).count()),
     };
@@ -164,7 +163,6 @@ pub(super) fn about(key: &WorkloadKey, inventory: &Inventory, lessons: &Lessons,
         0 => "no event lost".to_owned(),
         lost => format!("{lost} events lost"),
     };
-    let window =
-        seen.window.map(|window| format!(", {} to {}", window.first, window.last)).unwrap_or_default();
+    let window = seen.window.map(|window| format!(", {window}")).unwrap_or_default();
     vec![format!("What {key} needs: {}, {pods}, {lost}{window}.", connections(lessons.connections))]
 }

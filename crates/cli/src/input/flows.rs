@@ -1,4 +1,4 @@
-//! Flows from files: a JSON value a line, as podgate's own commands and Hubble's write them.
+//! Flows from files: a JSON value a line, as podgate's own commands write them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -8,8 +8,6 @@ use clap::Args;
 use podgate_advise::{Collector, Judge, Seen};
 use podgate_api::Object;
 use podgate_flow::FlowRecord;
-use podgate_hubble::json;
-use podgate_hubble::proto::observer::get_flows_response::ResponseTypes;
 use podgate_lab::enforce::Reply;
 
 use crate::outcome::Failure;
@@ -18,8 +16,8 @@ use crate::style;
 /// Where a command takes flows from.
 #[derive(Debug, Args)]
 pub struct FlowArguments {
-    /// Flows that were seen: a file with a JSON value a line, as `podgate lab watch -o json` and `hubble observe -o
-    /// jsonpb` write them; `-` for standard input. May be given several times.
+    /// Flows that were seen: a file with a JSON value a line, as `podgate lab watch -o json` writes them; `-` for
+    /// standard input. May be given several times.
     #[arg(long = "input-file", value_name = "PATH", required = true, help_heading = "Flows")]
     pub input_files: Vec<PathBuf>,
 }
@@ -88,7 +86,7 @@ fn for_lines(path: &Path, mut take: impl FnMut(Line)) -> Result<(), Failure> {
             }
             Err(error) => {
                 return Err(Failure::bad(format!(
-                    "{name}:{number}: no flow: {error}; `podgate lab watch -o json` and `hubble observe -o jsonpb` write one a line"
+                    "{name}:{number}: no flow: {error}; `podgate lab watch -o json` writes one a line"
                 )));
             }
         }
@@ -96,7 +94,7 @@ fn for_lines(path: &Path, mut take: impl FnMut(Line)) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads a line as podgate's watchers write it, a record alone, or a line of `hubble observe -o jsonpb`.
+/// Reads a line as podgate's watchers write it, or a record alone.
 fn parse(line: &str) -> Result<Line, String> {
     if line.is_empty() {
         return Ok(Line::Other);
@@ -111,18 +109,7 @@ fn parse(line: &str) -> Result<Line, String> {
         }),
         false => serde_json::from_str(line).map(Line::Flow),
     };
-    own.or_else(|error| hubble(line).ok_or_else(|| error.to_string()))
-}
-
-/// A line of Hubble's. Events that are no connections' are left out.
-fn hubble(line: &str) -> Option<Line> {
-    match json::read_response(line).ok()?.response_types? {
-        ResponseTypes::Flow(flow) => Some(
-            podgate_hubble::from_hubble(&flow).map_or(Line::Other, |record| Line::Flow(Box::new(record))),
-        ),
-        ResponseTypes::LostEvents(lost) => Some(Line::Lost(lost.num_events_lost)),
-        ResponseTypes::NodeStatus(_) => Some(Line::Other),
-    }
+    own.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -141,11 +128,6 @@ mod tests {
         }
         assert!(matches!(parse(r#"{"lost":{"count":7,"by":"kernel"}}"#), Ok(Line::Lost(7))));
         assert!(matches!(parse(""), Ok(Line::Other)));
-        let hubble = r#"{"flow":{"time":"2026-11-23T10:00:00Z","verdict":"FORWARDED","IP":{"source":"10.0.0.1","destination":"10.0.0.2","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":40000,"destination_port":80,"flags":{"SYN":true}}},"Type":"L3_L4","node_name":"n1"}}"#;
-        match parse(hubble) {
-            Ok(Line::Flow(record)) => assert_eq!(record.destination.port, 80),
-            _ => panic!("a flow of Hubble's"),
-        }
         assert!(parse("{\"flow\":{\"time\":7}}").is_err());
         assert!(parse("shop/web -> shop/db").is_err());
     }

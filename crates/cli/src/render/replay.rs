@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use podgate_advise::{Change, Lost, Replay, Side, Told, UnjudgedFlow};
-use podgate_flow::Timestamp;
+use podgate_advise::{Change, Lost, Replay, Side, Told, UnjudgedFlow, second};
 use podgate_policy::Verdict;
 
 use crate::style::{BAD, BOLD, FAINT, GOOD, WARN};
@@ -22,7 +21,7 @@ pub fn text(replay: &Replay) -> String {
         for change in changes {
             let _ = writeln!(out, "  {}", flow(&change.flow));
             for (word, side) in decisive(change) {
-                let _ = writeln!(out, "      {FAINT}{word} {} by {}{FAINT:#}", verdict(side), side.by);
+                let _ = writeln!(out, "      {FAINT}{word} {}: {}{FAINT:#}", verdict(side), side.by);
             }
         }
     }
@@ -58,7 +57,7 @@ fn summary(replay: &Replay) -> String {
 fn basis(replay: &Replay) -> String {
     let mut text = match replay.window {
         Some(window) => {
-            format!("{} records from {} to {}", replay.records, second(window.first), second(window.last))
+            format!("{} records from {window}", replay.records)
         }
         None => "no records".to_owned(),
     };
@@ -79,12 +78,6 @@ pub fn lost(lost: &Lost) -> String {
             "{flows} events lost: what they told is missing here; {counted} denials counted rather than reported"
         ),
     }
-}
-
-/// A time to the second.
-pub fn second(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
 }
 
 /// The sides that make the verdict: what denies, or both where both allow.

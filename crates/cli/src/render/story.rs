@@ -34,7 +34,7 @@ pub fn text(story: &Story) -> String {
     for (word, side) in [("egress", &record.egress), ("ingress", &record.ingress)] {
         match side {
             Some(decision) => recorded(&mut out, word, decision),
-            None => drop(writeln!(out, "  {word}: nobody had a say, or was heard")),
+            None => drop(writeln!(out, "  {word}: nobody had a say, or nobody was heard")),
         }
     }
     if let Some(staged) = &record.staged {
@@ -70,7 +70,7 @@ fn end(end: &Endpoint) -> String {
 }
 
 fn recorded(out: &mut String, word: &str, decision: &Decision) {
-    let _ = writeln!(out, "  {word}: {} by {}", verdict_word(decision.verdict), decision.reason);
+    let _ = writeln!(out, "  {word} {}: {}", verdict_word(decision.verdict), decision.reason);
     if let Some(near) = &decision.nearest {
         let list = match near.list {
             podgate_policy::Direction::Egress => "egress",
@@ -85,7 +85,7 @@ fn recorded(out: &mut String, word: &str, decision: &Decision) {
 }
 
 fn side(out: &mut String, word: &str, side: &Side) {
-    let _ = writeln!(out, "  {word}: {} by {}", verdict_word(side.verdict), side.by);
+    let _ = writeln!(out, "  {word} {}: {}", verdict_word(side.verdict), side.by);
     for policy in &side.policies {
         let rules = if policy.rules.is_empty() { ", which has no rule" } else { "" };
         let _ = writeln!(out, "    {}{FAINT}{rules}{FAINT:#}", policy.policy);

@@ -8,7 +8,7 @@ use podgate_advise::unused::{RuleUse, Usage};
 use crate::input::flows::FlowArguments;
 use crate::input::{ManifestArguments, answered};
 use crate::outcome::{FINDINGS, FINE, Outcome};
-use crate::render::replay::{lost, second};
+use crate::render::replay::lost;
 use crate::style::{BOLD, FAINT};
 use crate::{output, style};
 
@@ -81,7 +81,7 @@ fn text(usage: &Usage) {
         usage.fitting
     ));
     let window = match usage.window {
-        Some(window) => format!("{} to {}", second(window.first), second(window.last)),
+        Some(window) => window.to_string(),
         None => "no time at all".to_owned(),
     };
     style::line(&format!("{FAINT}{} records, {window}; {}{FAINT:#}", usage.records, lost(&usage.lost)));
