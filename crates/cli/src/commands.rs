@@ -13,8 +13,10 @@ mod graph;
 mod lab;
 mod man;
 mod matrix;
+mod observe;
 mod reach;
 mod recommend;
+mod relay;
 mod replay;
 mod status;
 mod suggest;
@@ -56,6 +58,8 @@ enum Command {
     Demo(demo::Arguments),
     Suggest(suggest::Arguments),
     Check(check::Arguments),
+    Observe(observe::Arguments),
+    Relay(relay::Arguments),
     Agent(agent::Arguments),
     Status(status::Arguments),
     Doctor(doctor::Arguments),
@@ -104,6 +108,8 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Observe(arguments) => observe::run(&arguments),
+        Command::Relay(arguments) => relay::run(&arguments),
         Command::Agent(arguments) => agent::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

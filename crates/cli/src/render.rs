@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod npguard;
 pub mod npguard_diff;
 pub mod npguard_exposure;
+pub mod observe;
 pub mod probe_json;
 pub mod probe_junit;
 pub mod reach;

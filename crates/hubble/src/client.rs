@@ -1,13 +1,14 @@
 //! Where a server is, and how to speak to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -35,6 +36,49 @@ pub struct Tls {
     pub config: Arc<ClientConfig>,
     /// The name that its certificate has to have; without one, the host's.
     pub server_name: Option<String>,
+}
+
+impl Tls {
+    /// Trusts the authorities of these PEM files, or the system's when there are none; shows a certificate when there
+    /// is one.
+    pub fn from_files(
+        authorities: &[PathBuf],
+        identity: Option<(&Path, &Path)>,
+        server_name: Option<String>,
+    ) -> Result<Tls, String> {
+        let mut roots = RootCertStore::empty();
+        for path in authorities {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        }
+        if authorities.is_empty() {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let told = |error: &dyn std::fmt::Display| format!("{}: {error}", key.display());
+                let private = PrivateKeyDer::from_pem_file(key).map_err(|error| told(&error))?;
+                builder
+                    .with_client_auth_cert(certificates(certificate)?, private)
+                    .map_err(|error| told(&error))?
+            }
+        };
+        Ok(Tls { config: Arc::new(config), server_name })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| told(&error))?;
+    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| told(&error))?;
+    if all.is_empty() { Err(told(&"no certificate is in it")) } else { Ok(all) }
 }
 
 /// Why a server can't be spoken to.

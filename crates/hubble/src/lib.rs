@@ -4,6 +4,7 @@
 //! ```text
 //! History --> services (one node) --\
 //!                                    >-- serve: TCP, TLS, a socket --> hubble, Hubble UI, podgate observe
+//! peers ----> relay::services -------/
 //! ```
 //!
 //! Absent on purpose: verdicts of our own, names (records have them), files.
@@ -18,6 +19,7 @@ pub mod json;
 mod mask;
 pub mod proto;
 mod reader;
+pub mod relay;
 mod serve;
 mod server;
 mod tail;
@@ -26,6 +28,7 @@ mod unflow;
 pub use flows::{Naming, details, flow_of, to_hubble, views};
 pub use mask::Mask;
 pub use reader::{Heard, ReadError, Server, read_file};
+pub use relay::{Identity, run as run_relay};
 pub use serve::{Listener, serve};
 pub use server::{ServerInfo, services};
 pub use unflow::from_hubble;

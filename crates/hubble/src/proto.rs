@@ -2,6 +2,8 @@
 #![expect(missing_docs, reason = "made from proto/, where the words are")]
 #![allow(clippy::all, reason = "made by a generator")]
 
+pub use prost_types::Timestamp;
+
 /// `flow.*` of the public Hubble API.
 pub mod flow {
     tonic::include_proto!("flow");

@@ -243,6 +243,7 @@ fn read_line(line: &str) -> Result<Option<FlowRecord>, String> {
 /// Adds the other direction of the same connection.
 pub(crate) fn join(first: &mut FlowRecord, second: FlowRecord) {
     use podgate_flow::FlowVerdict::{Allowed, Denied, Unknown};
+    let was_denied = first.verdict == Denied;
     first.verdict = match (first.verdict, second.verdict) {
         (Denied, _) | (_, Denied) => Denied,
         (Allowed, _) | (_, Allowed) => Allowed,
@@ -250,7 +251,9 @@ pub(crate) fn join(first: &mut FlowRecord, second: FlowRecord) {
         // Each end let it through, and neither had heard of the other.
         (Unknown, Unknown) => Allowed,
     };
-    if second.verdict == Denied {
+    // The node that denied; else that of the source, whichever was heard first.
+    let is_source = first.egress.is_none() && second.egress.is_some();
+    if second.verdict == Denied || (is_source && !was_denied) {
         first.node = second.node;
     }
     first.egress = first.egress.take().or(second.egress);

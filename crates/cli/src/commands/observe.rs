@@ -1,0 +1,288 @@
+//! `podgate observe`: what happened on the wire, with the reason.
+
+mod filters;
+mod groups;
+mod select;
+pub mod server;
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use podgate_flow::{FlowRecord, FlowVerdict};
+use podgate_hubble::proto::podgate::v1::Losses;
+use podgate_hubble::{Heard, Mask, ReadError};
+
+use crate::outcome::{BAD, FINDINGS, FINE, Failure, INTERRUPTED, Outcome};
+use crate::render::observe::{self as render, Printer, Style, TimeFormat};
+use crate::{output, style};
+use groups::Groups;
+
+/// What happened on the wire: every connection with its verdict and its reason.
+///
+/// Flags are those of `hubble observe`, where they make sense here; a name without a namespace means that name in
+/// every namespace. Each connection is one line, with both directions. Without --follow, --since, --first or --all the
+/// last 20 are shown. Times without a zone are UTC.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    select: select::Select,
+    #[command(flatten)]
+    format: Format,
+    /// Count connections instead of printing them.
+    #[arg(long, value_enum, value_name = "BY", conflicts_with = "follow")]
+    group_by: Option<groups::By>,
+    /// End with 1 when a connection fits, and with 2 when none does but flows are missing.
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    server: server::Server,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The busiest edges between workloads in the last minutes.
+    Top(Top),
+    /// How the server is: how many flows it has, of how many nodes.
+    Status(server::Server),
+    /// The nodes that the server has flows of.
+    Nodes(server::Server),
+    /// The namespaces that the server has flows of.
+    Namespaces(server::Server),
+}
+
+#[derive(Debug, Args)]
+struct Top {
+    #[command(flatten)]
+    select: select::Select,
+    /// What is counted.
+    #[arg(long, value_enum, default_value_t = groups::By::Edge, value_name = "BY")]
+    by: groups::By,
+    /// How many.
+    #[arg(long, default_value_t = 20, value_name = "COUNT")]
+    limit: usize,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = Table::Table, value_name = "FORM")]
+    output: Table,
+    #[command(flatten)]
+    server: server::Server,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Table {
+    /// For people.
+    Table,
+    /// JSON.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+struct Format {
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = Form::Compact, value_name = "FORM")]
+    output: Form,
+    /// Which fields of a flow are printed with -o jsonpb, such as `source.pod_name,verdict`.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    field_mask: Vec<String>,
+    /// Say which node reported a connection.
+    #[arg(long)]
+    print_node_name: bool,
+    /// How times are written.
+    #[arg(long, value_enum, default_value_t = TimeFormat::StampMilli, value_name = "FORMAT", ignore_case = true)]
+    time_format: TimeFormat,
+    /// Addresses instead of names.
+    #[arg(long)]
+    numeric: bool,
+    /// Whether to use colours.
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A line for each connection.
+    Compact,
+    /// A block for each connection.
+    Dict,
+    /// Columns.
+    Table,
+    /// Lines of JSON as the hubble command writes them: one for each direction.
+    Jsonpb,
+    /// The same.
+    Json,
+    /// Lines of podgate's own JSON: one for each connection, with all that is known of it.
+    Record,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    /// On a terminal.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    match &arguments.command {
+        None => observe(arguments),
+        Some(Command::Top(top)) => run_top(top),
+        Some(Command::Status(server)) => server::status(server),
+        Some(Command::Nodes(server)) => server::nodes(server),
+        Some(Command::Namespaces(server)) => server::namespaces(server),
+    }
+}
+
+fn observe(arguments: &Arguments) -> Outcome {
+    let format = &arguments.format;
+    match format.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    if arguments.select.print_raw_filters {
+        output::raw(arguments.select.raw_filters()?.as_bytes())?;
+        return Ok(FINE);
+    }
+    let mask =
+        Mask::new(&format.field_mask).map_err(|error| Failure::bad(format!("--field-mask: {error}")))?;
+    let filter = arguments.select.filter()?;
+    let style = Style { node: format.print_node_name, numeric: format.numeric, time: format.time_format };
+    let mut printer = match format.output {
+        Form::Compact => Printer::compact(style),
+        Form::Dict => Printer::dict(style),
+        Form::Table => Printer::table(style),
+        Form::Jsonpb | Form::Json => Printer::jsonpb(filter, mask),
+        Form::Record => Printer::record(),
+    };
+    let mut groups = arguments.group_by.map(Groups::new);
+    let mut out = BufWriter::new(anstream::stdout());
+    let mut found = 0_u64;
+    let follows = arguments.select.follow;
+    let end = read(arguments.select.input_file.as_deref(), &arguments.select, &arguments.server, |record| {
+        found += 1;
+        if let Some(groups) = &mut groups {
+            groups.add(record);
+            return true;
+        }
+        // A reader that went away (`| head`) is no error: it has seen enough.
+        let printed = out.write_all(printer.text(record).as_bytes());
+        printed.and_then(|()| if follows { out.flush() } else { Ok(()) }).is_ok()
+    })?;
+    if let Some(groups) = &groups {
+        drop(out.flush());
+        match format.output {
+            Form::Json | Form::Jsonpb | Form::Record => output::json(&groups.rows(usize::MAX))?,
+            Form::Compact | Form::Dict | Form::Table => groups.print(usize::MAX),
+        }
+    } else {
+        drop(out.write_all(printer.end().as_bytes()).and_then(|()| out.flush()));
+    }
+    Ok(code(arguments.exit_code, found, &end))
+}
+
+fn code(asked: bool, found: u64, end: &End) -> u8 {
+    match (end.interrupted, asked) {
+        (true, _) => INTERRUPTED,
+        (false, true) if found > 0 => FINDINGS,
+        // What is missing may have fitted.
+        (false, true) if end.is_lossy => BAD,
+        _ => FINE,
+    }
+}
+
+fn run_top(top: &Top) -> Outcome {
+    let mut groups = Groups::new(top.by);
+    let end = read(top.select.input_file.as_deref(), &top.select.or_since("5m"), &top.server, |record| {
+        groups.add(record);
+        true
+    })?;
+    match top.output {
+        Table::Table => groups.print(top.limit),
+        Table::Json => output::json(&groups.rows(top.limit))?,
+    }
+    Ok(code(false, 0, &end))
+}
+
+/// How reading ended.
+#[derive(Debug, Default)]
+struct End {
+    interrupted: bool,
+    is_lossy: bool,
+}
+
+/// Reads what was selected from a file or a server, and says on standard error what is missing.
+fn read(
+    file: Option<&Path>,
+    select: &select::Select,
+    server: &server::Server,
+    mut take: impl FnMut(&FlowRecord) -> bool,
+) -> Result<End, Failure> {
+    let request = select.request()?;
+    if let Some(path) = file {
+        let named = |error: &dyn std::fmt::Display| Failure::bad(format!("{}: {error}", path.display()));
+        let records = match path == Path::new("-") {
+            true => podgate_hubble::read_file(std::io::stdin().lock(), &request),
+            false => {
+                podgate_hubble::read_file(BufReader::new(File::open(path).map_err(|e| named(&e))?), &request)
+            }
+        };
+        for record in &records.map_err(|error| named(&error))? {
+            if !take(record) {
+                break;
+            }
+        }
+        return Ok(End::default());
+    }
+    let mut losses = Losses::default();
+    let read = server.connect()?.read(request, |heard| match heard {
+        Heard::Record(record) => take(&record),
+        Heard::Losses(more) => {
+            add(&mut losses, &more);
+            true
+        }
+        Heard::Nodes(status) => {
+            if let Some(text) = render::nodes(&status) {
+                style::warning(&text);
+            }
+            true
+        }
+    });
+    let interrupted = match read {
+        Ok(()) => false,
+        Err(ReadError::Interrupted) => true,
+        Err(error) => return Err(Failure::bad(error.to_string())),
+    };
+    if let Some(text) = render::losses(&losses) {
+        style::note(&text);
+    }
+    Ok(End { interrupted, is_lossy: render::is_lossy(&losses) })
+}
+
+fn add(sum: &mut Losses, more: &Losses) {
+    sum.kernel += more.kernel;
+    sum.suppressed += more.suppressed;
+    sum.disk += more.disk;
+    sum.export += more.export;
+    sum.nodes += more.nodes;
+    sum.reader += more.reader;
+}
+
+/// Whether somebody has to look at it.
+fn is_denied(record: &FlowRecord) -> bool {
+    record.verdict == FlowVerdict::Denied
+}
+
+/// The sockets of this machine that serve flows: the agent's, then those of labs.
+fn local_sockets() -> Vec<PathBuf> {
+    let agent = PathBuf::from("/run/podgate/hubble.sock");
+    let labs = podgate_lab::Lab::all();
+    let labs = labs.iter().map(|name| Path::new("/run/podgate/lab").join(name).join("hubble.sock"));
+    std::iter::once(agent).chain(labs).filter(|path| path.exists()).collect()
+}
