@@ -283,6 +283,7 @@ fn is_denied(record: &FlowRecord) -> bool {
 fn local_sockets() -> Vec<PathBuf> {
     let agent = PathBuf::from("/run/podgate/hubble.sock");
     let labs = podgate_lab::Lab::all();
-    let labs = labs.iter().map(|name| Path::new("/run/podgate/lab").join(name).join("hubble.sock"));
+    let labs = labs.iter().filter_map(|name| podgate_lab::Lab::new(name).ok());
+    let labs = labs.map(|lab| lab.file(podgate_lab::enforce::HUBBLE_SOCKET));
     std::iter::once(agent).chain(labs).filter(|path| path.exists()).collect()
 }
