@@ -128,7 +128,8 @@ type Sums<T> = BTreeMap<(Line, T), Sum>;
 impl Replay {
     /// Asks the judge for every flow.
     pub fn new(seen: &Seen, judge: &mut Judge) -> Replay {
-        let (mut cut, mut opened): (Sums<(Side, Side)>, Sums<(Side, Side)>) = Default::default();
+        let mut cut: Sums<(Side, Side)> = BTreeMap::new();
+        let mut opened: Sums<(Side, Side)> = BTreeMap::new();
         let mut unjudged: Sums<Unjudged> = BTreeMap::new();
         let mut kept = Kept::default();
         for (key, tally) in &seen.flows {

@@ -323,7 +323,8 @@ fn may_be_a_reply(record: &FlowRecord) -> bool {
     match record.protocol {
         Protocol::TCP => {
             let flags = record.tcp_flags;
-            !flags.is_empty() && !(flags.has("SYN") && !flags.has("ACK"))
+            let begins = flags.has("SYN") && !flags.has("ACK");
+            !flags.is_empty() && !begins
         }
         Protocol::UDP => destination >= EPHEMERAL && source < destination,
         _ => false,

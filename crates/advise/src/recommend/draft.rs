@@ -94,6 +94,9 @@ struct Draft<'a> {
     namespace: &'a str,
 }
 
+/// Peers, with what was learned of each.
+type Taught<'l> = Vec<(&'l Peer, &'l Lesson)>;
+
 /// Rules, and what stands above each.
 type Rules = (Vec<Rule>, Vec<Vec<String>>);
 
@@ -158,7 +161,7 @@ impl Draft<'_> {
             Peer::Outside(name, _) => Some(name.clone()),
             _ => None,
         };
-        let mut outside: Vec<(Option<String>, Ports, Vec<(&Peer, &Lesson)>)> = Vec::new();
+        let mut outside: Vec<(Option<String>, Ports, Taught)> = Vec::new();
         let names: BTreeSet<Option<String>> = lessons.keys().filter_map(named).collect();
         for name in names {
             let of_name = by_ports(lessons, |peer| (named(peer) == Some(name.clone())).then_some(()));
@@ -200,11 +203,11 @@ impl Draft<'_> {
 }
 
 /// Peers of one kind that were used on the same ports: one rule must not lend one's ports to another.
-fn by_ports<'l>(
-    lessons: &'l BTreeMap<Peer, Lesson>,
+fn by_ports(
+    lessons: &BTreeMap<Peer, Lesson>,
     is_meant: impl Fn(&Peer) -> Option<()>,
-) -> BTreeMap<Ports, Vec<(&'l Peer, &'l Lesson)>> {
-    let mut groups: BTreeMap<Ports, Vec<(&Peer, &Lesson)>> = BTreeMap::new();
+) -> BTreeMap<Ports, Taught<'_>> {
+    let mut groups: BTreeMap<Ports, Taught<'_>> = BTreeMap::new();
     for (peer, lesson) in lessons.iter().filter(|(peer, _)| is_meant(peer).is_some()) {
         groups.entry(lesson.ports.clone()).or_default().push((peer, lesson));
     }
