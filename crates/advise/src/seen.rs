@@ -1,7 +1,7 @@
 //! What was seen, summed up: who opened connections to whom, on which port, how often, and what came of it.
 //!
 //! Learners go wrong where a packet's direction is taken for the connection's. A record is a connection's beginning
-//! when its packet could begin one; all others are settled when everything has been seen ([`Seen::settle`]): as the
+//! when its packet could begin one; all others are settled when everything has been seen ([`Collector::settle`]): as the
 //! reply to a connection whose beginning was seen, by who serves the port, or as not clear.
 
 use std::collections::{BTreeMap, BTreeSet};
