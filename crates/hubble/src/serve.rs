@@ -231,7 +231,8 @@ mod tests {
         tokio::spawn(serve(listener, services, std::future::pending()));
 
         let ask = async |identity: Option<(&std::path::Path, &std::path::Path)>, name: Option<&str>| {
-            let tls = Tls::from_files(&[authority.clone()], identity, name.map(str::to_owned)).unwrap();
+            let tls =
+                Tls::from_files(std::slice::from_ref(&authority), identity, name.map(str::to_owned)).unwrap();
             let channel = connect(&address, Some(&tls), PATIENCE).await.map_err(|error| error.to_string())?;
             let answer = ObserverClient::new(channel).server_status(ServerStatusRequest {}).await;
             answer.map(|_| ()).map_err(|status| status.to_string())

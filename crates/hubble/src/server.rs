@@ -50,7 +50,7 @@ impl ServerInfo {
     }
 }
 
-/// The services for a history; give them to [`crate::serve`].
+/// The services for a history; give them to [`crate::serve()`].
 pub fn services(history: Arc<History>, info: ServerInfo) -> std::io::Result<Routes> {
     let naming = Naming::new(info.cluster.clone());
     let server = Node { tail: Tail::new(history)?, info, naming, started: Instant::now() };

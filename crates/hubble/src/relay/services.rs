@@ -30,7 +30,7 @@ use crate::server::{Answers, WAITING, answers, now};
 /// How long a peer may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The services of a relay of this name; give them to [`crate::serve`].
+/// The services of a relay of this name; give them to [`crate::serve()`].
 pub fn services(peers: Peers, name: impl Into<String>) -> Routes {
     let relay = Relay { peers, name: name.into(), started: Instant::now() };
     Routes::new(ObserverServer::new(relay.clone()))

@@ -45,7 +45,7 @@ impl Served {
         let routes = services(history.clone(), info).unwrap();
         tokio::spawn(serve(listener, routes, std::future::pending()));
         let channel = connect(&Address::Unix(path), None, PATIENCE).await.unwrap();
-        Served { history, channel, directory: directory }
+        Served { history, channel, directory }
     }
 
     fn push(&self, records: Vec<FlowRecord>) {
