@@ -58,7 +58,7 @@ enum Command {
     Demo(demo::Arguments),
     Suggest(suggest::Arguments),
     Check(check::Arguments),
-    Observe(observe::Arguments),
+    Observe(Box<observe::Arguments>),
     Relay(relay::Arguments),
     Agent(agent::Arguments),
     Status(status::Arguments),
