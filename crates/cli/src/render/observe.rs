@@ -292,13 +292,16 @@ pub fn losses(losses: &Losses) -> Option<String> {
     let all = [
         (losses.kernel, "the kernel's buffer was full"),
         (losses.reader, "they were gone before they were read"),
-        (losses.nodes, "nodes that could not be heard"),
         (losses.disk, "the disk was too slow"),
         (losses.export, "an export was too slow"),
     ];
     let sum: u64 = all.iter().map(|(count, _)| count).sum();
     let mut words: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count}: {why}")).collect();
+    // How many flows they have, nobody knows.
+    if losses.nodes > 0 {
+        words.push(format!("and all of {} nodes that can't be heard", losses.nodes));
+    }
     if losses.suppressed > 0 {
         words.push(format!("{} denials were counted rather than reported one by one", losses.suppressed));
     }

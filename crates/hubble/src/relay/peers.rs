@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tonic::transport::Channel;
 
-use crate::client::{Address, Tls, connect};
+use crate::client::{Address, Tls, Unreachable, connect};
 
 /// How long a peer may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -57,7 +57,11 @@ impl Peers {
         if let Some(channel) = open().get(peer) {
             return Ok(channel.clone());
         }
-        let channel = connect(peer, self.0.tls.as_ref(), CONNECT).await.map_err(|error| error.to_string())?;
+        let channel = connect(peer, self.0.tls.as_ref(), CONNECT).await.map_err(|error| match error {
+            // Who it is about is said beside it.
+            Unreachable::Silent { why, .. } => why,
+            other => other.to_string(),
+        })?;
         open().insert(peer.clone(), channel.clone());
         Ok(channel)
     }
