@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use podgate_datapath::{
-    Backend, Capabilities, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair,
+    Backend, Capabilities, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair, Traffic,
 };
 use podgate_policy::{Cluster, Delta, Settings};
 
@@ -221,13 +221,18 @@ impl Gate {
         datapath.poll_events(&mut |event| sink(event, cluster)).map_err(|error| error.to_string())
     }
 
-    /// Hands over what the kernel has counted, with the engine that can name what it is about.
+    /// Hands over what the kernel has counted, with the engine that can name what it is about. Returns what found no
+    /// room in the kernel's tables: how much it was is known, and nothing else.
     ///
     /// # Errors
     /// When the kernel's tables can't be read.
-    pub(crate) fn take_totals(&mut self, sink: &mut dyn FnMut(EdgeTotal, &Cluster)) -> Result<(), String> {
+    pub(crate) fn take_totals(
+        &mut self,
+        sink: &mut dyn FnMut(EdgeTotal, &Cluster),
+    ) -> Result<Traffic, String> {
         let Gate { datapath, cluster, .. } = self;
-        datapath.take_totals(&mut |total| sink(total, cluster)).map(drop).map_err(|error| error.to_string())
+        let taken = datapath.take_totals(&mut |total| sink(total, cluster));
+        taken.map(|taken| taken.unattributed).map_err(|error| error.to_string())
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, String> {

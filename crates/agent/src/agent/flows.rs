@@ -30,7 +30,10 @@ impl Agent {
                 metrics.flows.count(&edge, totals);
             }
         });
-        self.note("totals", taken);
+        if let Ok(unattributed) = &taken {
+            self.metrics.flows.unattributed(unattributed.packets + unattributed.reply_packets);
+        }
+        self.note("totals", taken.map(drop));
     }
 
     /// Has names of addresses looked up anew that news are about.

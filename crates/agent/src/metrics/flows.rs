@@ -69,6 +69,7 @@ pub(crate) struct FlowMetrics {
     bytes: Capped<EdgeLabels>,
     hits: Capped<RuleLabels>,
     records: Counter,
+    unattributed: Counter,
     losses: Family<Stage, Counter>,
 }
 
@@ -88,6 +89,7 @@ impl FlowMetrics {
             bytes: Capped::new(other),
             hits: Capped::new(hits),
             records: Counter::default(),
+            unattributed: Counter::default(),
             losses: Family::default(),
         };
         metrics.set_losses(Losses::default());
@@ -100,6 +102,7 @@ impl FlowMetrics {
         add.one("flow_bytes", "Bytes of both directions, by the namespaces of both ends and verdict", &self.bytes.family);
         add.one("rule_hits", "Connections that a rule allowed or denied, or an isolation denied", &self.hits.family);
         add.one("flow_records", "Flow records made", &self.records);
+        add.one("flow_unattributed_packets", "Packets that are in no sum by namespace or rule: the kernel had no room to tell them apart", &self.unattributed);
         add.one("flow_losses", "Flows that are missing in the records, by where they got lost", &self.losses);
     }
 
@@ -115,6 +118,11 @@ impl FlowMetrics {
     /// Counts records.
     pub(crate) fn recorded(&self, records: usize) {
         self.records.inc_by(records as u64);
+    }
+
+    /// Counts packets that nothing is known of but their number.
+    pub(crate) fn unattributed(&self, packets: u64) {
+        self.unattributed.inc_by(packets);
     }
 
     /// Takes over what has been lost so far.
