@@ -30,11 +30,7 @@ where
     Box<T>: Clone,
 {
     fn clone(&self) -> Self {
-        Interned {
-            slots: self.slots.clone(),
-            by_value: self.by_value.clone(),
-            hasher: self.hasher.clone(),
-        }
+        Interned { slots: self.slots.clone(), by_value: self.by_value.clone(), hasher: self.hasher.clone() }
     }
 }
 
