@@ -3,6 +3,7 @@
 mod answers;
 mod flows;
 mod hearing;
+mod names;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use podgate_archive::Archive;
 use podgate_cni::{Claim, Claims, Reply};
-use podgate_datapath::Repair;
+use podgate_datapath::{DnsAnswers, Repair};
 use podgate_flow::History;
 use podgate_kube::{Client, News, Watched, Watching, watch};
 use podgate_observe::{Keeper, Observer};
@@ -167,6 +168,8 @@ struct Agent {
     failures: BTreeMap<&'static str, String>,
     observer: Observer,
     keeper: Option<Keeper>,
+    /// What was last written of names.
+    saved_names: String,
     staging: Staging,
     /// This node's name, as records have it.
     node: Arc<str>,
@@ -278,7 +281,8 @@ impl Agent {
             failures: BTreeMap::new(),
             staging,
             keeper,
-            observer: Observer::new(Arc::new(History::new(options.flows.memory))),
+            observer: observer(options),
+            saved_names: String::new(),
             node: options.node.as_str().into(),
             without_bpf,
             tracer: None,
@@ -297,6 +301,7 @@ impl Agent {
     }
 
     fn serve(&mut self, inbox: &Receiver<Message>, watching: &Watching) {
+        self.restore_names();
         let start = Instant::now();
         let (mut next_events, mut next_reassert, mut next_housekeeping) =
             (start, start + REASSERT_EVERY, start);
@@ -326,6 +331,7 @@ impl Agent {
                 next_events = now + EVENTS_EVERY;
                 let settled = self.gate.settle();
                 self.note("clean up", settled);
+                self.watch_names();
                 self.watch_flows();
             }
             if now >= next_reassert {
@@ -335,6 +341,8 @@ impl Agent {
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING_EVERY;
                 self.count_flows();
+                self.save_names();
+                self.metrics.names.set(&self.observer.dns_counts());
                 self.keep_house();
             }
         }
@@ -531,11 +539,20 @@ impl Agent {
     }
 }
 
+fn observer(options: &Options) -> Observer {
+    let mut observer = Observer::new(Arc::new(History::new(options.flows.memory)));
+    observer.set_resolvers(options.names.resolvers.clone());
+    let limits = podgate_observe::BindingLimits::default();
+    observer.set_binding_limits(podgate_observe::BindingLimits { grace: options.names.grace, ..limits });
+    observer
+}
+
 fn datapath_options(options: &Options, memory: &Memory) -> podgate_datapath::Options {
     let mut datapath = podgate_datapath::Options::new(options.node.as_str(), &options.pin_dir);
     let known = memory.known().map(|known| known.pod_cidrs.clone()).unwrap_or_default();
     datapath.pod_cidrs = if options.pod_cidrs.is_empty() { known } else { options.pod_cidrs.clone() };
     datapath.unknown_pods = options.unknown_pods;
     datapath.capacity = options.capacity;
+    datapath.answers = Some(DnsAnswers { ports: options.names.ports.clone(), ..DnsAnswers::default() });
     datapath
 }

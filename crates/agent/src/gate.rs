@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use podgate_datapath::{
-    Backend, Capabilities, Counters, Datapath, EdgeTotal, Error, Event, PublishReport, Repair, Traffic,
+    Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, PublishReport, Repair,
+    Traffic,
 };
 use podgate_policy::{Cluster, Delta, Settings};
 
@@ -219,6 +220,16 @@ impl Gate {
     pub(crate) fn poll_events(&mut self, sink: &mut dyn FnMut(Event, &Cluster)) -> Result<usize, String> {
         let Gate { datapath, cluster, .. } = self;
         datapath.poll_events(&mut |event| sink(event, cluster)).map_err(|error| error.to_string())
+    }
+
+    /// Hands over what name servers answered to pods, with the engine that says who they are.
+    ///
+    /// # Errors
+    /// When the kernel's buffer can't be read.
+    pub(crate) fn poll_answers(&mut self, sink: &mut dyn FnMut(DnsMessage, &Cluster)) -> Result<(), String> {
+        let Gate { datapath, cluster, .. } = self;
+        let polled = datapath.poll_answers(&mut |message| sink(message, cluster));
+        polled.map(drop).map_err(|error| error.to_string())
     }
 
     /// Hands over what the kernel has counted, with the engine that can name what it is about. Returns what found no

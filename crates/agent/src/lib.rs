@@ -31,5 +31,6 @@ mod traces;
 pub use agent::run;
 pub use error::Error;
 pub use feedback::{ACCEPTED, IN_FORCE};
-pub use options::{ApiOptions, Endpoint, FlowOptions, Options, PodConditions, TraceOptions};
+pub use options::{ApiOptions, Endpoint, FlowOptions, NameOptions, Options, PodConditions, TraceOptions};
+pub use podgate_observe::Resolvers;
 pub use status::{Fault, KernelStatus, PodStatus, SourceStatus, Status};

@@ -1,6 +1,7 @@
 //! Numbers for Prometheus. docs/book lists them all.
 
 mod flows;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +69,7 @@ pub(crate) struct Metrics {
     pub(crate) repairs: Family<Kind, Counter>,
     pub(crate) writes: Family<Outcome, Counter>,
     pub(crate) flows: flows::FlowMetrics,
+    pub(crate) names: names::NameMetrics,
     pub(crate) traces: Family<Outcome, Counter>,
 }
 
@@ -100,6 +102,7 @@ impl Metrics {
             repairs: Family::default(),
             writes: Family::default(),
             flows: flows::FlowMetrics::new(),
+            names: names::NameMetrics::default(),
             traces: Family::default(),
         };
         metrics.register(&mut registry);
@@ -152,6 +155,7 @@ impl Metrics {
         add.one("repairs", "What others had undone in the kernel and was restored, by kind", &self.repairs);
         add.one("status_writes", "Conditions and Events written to the API server, by result", &self.writes);
         self.flows.register(&mut add);
+        self.names.register(&mut add);
         add.one("traces", "Traces of changes, by what became of them", &self.traces);
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::http::Uri;
 use ipnet::IpNet;
@@ -46,6 +47,27 @@ pub struct FlowOptions {
     pub hubble: Option<SocketAddr>,
     /// Enforce nothing: all policies are staged, whatever they are annotated with.
     pub stage_all: bool,
+}
+
+/// What is learned from answers of name servers to this node's pods.
+#[derive(Clone, Debug)]
+pub struct NameOptions {
+    /// Whose answers open addresses.
+    pub resolvers: podgate_observe::Resolvers,
+    /// Ports of name servers, after Service DNAT.
+    pub ports: Vec<u16>,
+    /// So much longer than its TTL counts an answer.
+    pub grace: Duration,
+}
+
+impl Default for NameOptions {
+    fn default() -> Self {
+        NameOptions {
+            resolvers: podgate_observe::Resolvers::default(),
+            ports: podgate_datapath::DnsAnswers::default().ports,
+            grace: podgate_observe::BindingLimits::default().grace,
+        }
+    }
 }
 
 /// Where a collector of OpenTelemetry takes OTLP over HTTP, such as `http://127.0.0.1:4318`.
@@ -123,6 +145,8 @@ pub struct Options {
     pub pod_conditions: PodConditions,
     /// What is kept of flows.
     pub flows: FlowOptions,
+    /// What is learned from DNS.
+    pub names: NameOptions,
     /// Where changes are traced; `None`: nowhere.
     pub traces: Option<TraceOptions>,
 }
@@ -151,6 +175,7 @@ impl Options {
             api: None,
             pod_conditions: PodConditions::Gated,
             flows: FlowOptions::default(),
+            names: NameOptions::default(),
             traces: None,
         }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podgate_agent::{ApiOptions, Endpoint, FlowOptions, Options, PodConditions, TraceOptions};
+use podgate_agent::{
+    ApiOptions, Endpoint, FlowOptions, NameOptions, Options, PodConditions, Resolvers, TraceOptions,
+};
 use podgate_archive::Caps;
 use podgate_datapath::{Backend, Capacity, UnknownPods};
 use podgate_flow::Limits;
@@ -98,6 +100,16 @@ pub struct Arguments {
     /// How many port ranges those rows hold.
     #[arg(long, default_value_t = Capacity::default().ranges, value_name = "COUNT")]
     capacity_ranges: u32,
+    /// A network of name servers whose answers open addresses for rules with domainNames, their addresses after Service
+    /// translation. Without it, the pods of kube-system with the label k8s-app=kube-dns, and nodes.
+    #[arg(long = "dns-resolver", value_name = "CIDR")]
+    dns_resolvers: Vec<IpNet>,
+    /// A port of these name servers' pods; up to four.
+    #[arg(long = "dns-port", value_name = "PORT", default_value = "53")]
+    dns_ports: Vec<u16>,
+    /// So many seconds longer than its TTL counts an answer.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    dns_grace: u64,
     /// A collector of OpenTelemetry that takes OTLP over HTTP, such as http://127.0.0.1:4318: changes of policies are
     /// traced from the API server into the kernel.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
@@ -179,6 +191,14 @@ pub fn run(arguments: Arguments) -> Outcome {
             }),
             hubble: arguments.hubble_address,
             stage_all: arguments.stage_all,
+        },
+        names: NameOptions {
+            resolvers: match arguments.dns_resolvers.is_empty() {
+                true => Resolvers::Cluster,
+                false => Resolvers::Networks(arguments.dns_resolvers),
+            },
+            ports: arguments.dns_ports,
+            grace: Duration::from_secs(arguments.dns_grace),
         },
         pod_conditions: match arguments.pod_conditions {
             Conditions::Gated => PodConditions::Gated,
