@@ -24,7 +24,7 @@ pub struct EndTerms {
     pub workloads: Vec<WorkloadName>,
     /// Names from DNS.
     pub fqdns: Vec<Pattern>,
-    /// Numbers of label sets: see [`identity`].
+    /// Numbers of label sets: see [`identity()`].
     pub identities: Vec<u32>,
 }
 
