@@ -8,6 +8,7 @@
 //! ```
 
 pub mod asking;
+pub mod collector;
 pub mod compare;
 pub mod kubernetes;
 pub mod lab;
