@@ -165,6 +165,37 @@ fn an_edit_made_while_an_agent_is_dead_is_enforced_once_it_is_back() {
     check(&cluster, traffic);
 }
 
+#[test]
+fn an_agent_waits_for_its_predecessor_to_end() {
+    wait_for_predecessor("waits", "bpf");
+}
+
+#[test]
+fn an_agent_on_nftables_waits_for_its_predecessor_to_end() {
+    wait_for_predecessor("waits-nft", "nft");
+}
+
+fn wait_for_predecessor(test: &str, backend: &str) {
+    let (cluster, traffic) = cluster(test, &["--backend", backend]);
+    let first = cluster.process(Part::Agent(1)).unwrap();
+    cluster.start_part(Part::Agent(1)).unwrap();
+    let log = Part::Agent(1).log(cluster.site());
+    wait_until("the second agent says that it waits", || {
+        std::fs::read_to_string(&log).unwrap().contains("waiting for it to end")
+    });
+    // Far longer than an agent takes to end: the second one is still there afterwards.
+    std::thread::sleep(Duration::from_secs(4));
+    let killed = std::process::Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap();
+    assert!(killed.success());
+    close_friend(&cluster);
+    let (stranger, friend) =
+        (cluster.pod("shop", "stranger").unwrap().netns, cluster.pod("shop", "friend").unwrap());
+    for ip in &friend.ips {
+        wait_until(&format!("{ip} is closed"), || says(&stranger, *ip, 8080) == "silent");
+    }
+    check(&cluster, traffic);
+}
+
 /// From now on nobody reaches the friend.
 fn close_friend(cluster: &Cluster) {
     let object = json!({
