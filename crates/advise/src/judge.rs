@@ -4,7 +4,7 @@
 //! from what is known of it, or an address that is no pod's; before the engine is asked, whoever had the address
 //! then has it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use podgate_api::{
@@ -422,24 +422,10 @@ fn names_ports(policy: &NetworkPolicy, direction: Direction, index: u32) -> bool
     ports.is_some_and(|ports| ports.iter().any(|port| matches!(port.port, PortMatch::Named(_))))
 }
 
-/// The annotation with which a policy, or a namespace for all of its policies, is staged.
-const MODE: &str = "podgate.dev/mode";
-
 /// The objects without policies that are staged: those are evaluated beside the others, and never decide. A policy's own
 /// annotation counts before its namespace's.
 pub fn without_staged(mut objects: Vec<Object>) -> Vec<Object> {
-    let mode = |object: &Object| object.meta().annotations.get(MODE).map(|mode| mode == "staged");
-    let namespaces: BTreeSet<String> = objects
-        .iter()
-        .filter(|object| matches!(object, Object::Namespace(_)) && mode(object) == Some(true))
-        .map(|object| object.meta().name.clone())
-        .collect();
-    objects.retain(|object| match object {
-        Object::NetworkPolicy(policy) => {
-            !mode(object).unwrap_or_else(|| namespaces.contains(&policy.meta.namespace))
-        }
-        Object::ClusterPolicy(_) => mode(object) != Some(true),
-        _ => true,
-    });
+    let staged = podgate_api::staged(&objects);
+    objects.retain(|object| !staged.contains(&object.key()));
     objects
 }

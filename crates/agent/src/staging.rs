@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use podgate_api::{Object, ObjectKey};
+use podgate_api::{Mode, Object, ObjectKey, mode_of};
 use podgate_datapath::{BpfDatapath, Datapath, Mode as KernelMode, Options};
 use podgate_kube::{News, Watched};
-use podgate_observe::{Mode, Observer, mode_of};
+use podgate_observe::Observer;
 
 use crate::gate::Gate;
 use crate::inventory::{Effect, Inventory};

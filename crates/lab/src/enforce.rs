@@ -19,7 +19,7 @@ pub use protocol::{
     FileDiagnostics, Lost, LostBy, NodeStatus, Notice, NoticeEvent, Reply, Request, SOCKET, Status,
 };
 
-use podgate_api::Object;
+use podgate_api::{Object, staged};
 use podgate_policy::{Cluster, Settings};
 
 use crate::plan::Plan;
@@ -28,7 +28,10 @@ use crate::probe::{Query, Ruling};
 /// What policy says of connections, asked of the manifests rather than of a daemon.
 pub fn evaluate(plan: &Plan, input: &[Object], queries: &[Query]) -> Vec<Ruling> {
     let mut cluster = Cluster::new(Settings::default());
-    plan.objects(input).into_iter().for_each(|object| cluster.apply(object));
+    let objects = plan.objects(input);
+    let staged = staged(&objects);
+    let in_force = objects.into_iter().filter(|object| !staged.contains(&object.key()));
+    in_force.for_each(|object| cluster.apply(object));
     cluster.commit();
     naming::rulings(&cluster, queries)
 }

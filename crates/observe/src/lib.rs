@@ -10,13 +10,11 @@
 mod dns;
 mod keeper;
 mod misses;
-mod mode;
 mod observation;
 mod observer;
 mod staged;
 
 pub use dns::{Answer, BindingCounts, BindingLimits, Bindings, Changes, DnsCounts, Nothing, Resolvers, read};
 pub use keeper::Keeper;
-pub use mode::{MODE_ANNOTATION, Mode, mode_of};
 pub use observation::{boot_time, observation, since_boot, wall_clock};
 pub use observer::Observer;

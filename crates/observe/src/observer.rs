@@ -41,6 +41,8 @@ pub struct Observer {
     /// Totals came since they were last told.
     has_counted: bool,
     aged: Timestamp,
+    /// When the kernel's clock was zero, as of the last turn: the wall clock may be set.
+    boot: Timestamp,
 }
 
 impl Observer {
@@ -59,6 +61,7 @@ impl Observer {
             edges: BTreeMap::new(),
             has_counted: false,
             aged: Timestamp(0),
+            boot: boot_time(),
         }
     }
 
@@ -90,7 +93,7 @@ impl Observer {
         if event.verdict == Verdict::Allowed {
             self.dns.keep(event.destination, event.ktime);
         }
-        self.seen.extend(observation(event, node, boot_time(), &self.names));
+        self.seen.extend(observation(event, node, self.boot, &self.names));
     }
 
     /// Takes a packet of a name server to a pod. [`Observer::turn_names`] tells what was learned.
@@ -139,7 +142,7 @@ impl Observer {
     /// Takes an event of a node's staged instance, whose verdict is none.
     pub fn staged_event(&mut self, node: &Arc<str>, event: &Event, cluster: &Cluster) {
         self.find_names(event, cluster);
-        if let Some(seen) = observation(event, node, boot_time(), &self.names) {
+        if let Some(seen) = observation(event, node, self.boot, &self.names) {
             self.staging.would_be(seen, event.established);
         }
     }
@@ -174,6 +177,7 @@ impl Observer {
         now: Timestamp,
         cluster: &Cluster,
     ) -> (Vec<Arc<FlowRecord>>, Vec<Arc<EdgeMinute>>) {
+        self.boot = boot_time();
         let mut records = Vec::new();
         self.joiner.set_policy_version(PolicyVersion(cluster.policy_version()));
         // Nodes are read one after the other. In order of time, a connection's egress comes before its

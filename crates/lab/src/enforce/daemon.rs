@@ -6,14 +6,14 @@
 //! requests -> answers
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use podgate_api::{Object, ObjectKey};
+use podgate_api::Object;
 use podgate_datapath::Mode as KernelMode;
 use podgate_flow::{History, Limits, Losses, Timestamp};
-use podgate_observe::{Keeper, Mode, Observer, mode_of, wall_clock};
+use podgate_observe::{Keeper, Observer, wall_clock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::engine::Engine;
@@ -193,7 +193,7 @@ impl Daemon {
         }
         let plan = Plan::new(self.lab.name(), &input, self.spec.nodes, Some(&self.plan))?;
         let objects = plan.objects(&input);
-        let staged = staged(&objects);
+        let staged = podgate_api::staged(&objects);
         let in_force = objects.iter().filter(|object| !staged.contains(&object.key()));
         let mut changes = self.enforced.tell(in_force.cloned());
         let publishing = self.enforced.publish(&self.lab, &plan);
@@ -365,22 +365,6 @@ impl Daemon {
             self.notice(NoticeEvent::Network { error });
         }
     }
-}
-
-/// The policies that are only watched: by their own annotation, or by their namespace's.
-fn staged(objects: &[Object]) -> BTreeSet<ObjectKey> {
-    let is_staged = |object: &Object| matches!(mode_of(&object.meta().annotations), Some(Ok(Mode::Staged)));
-    let namespaces: BTreeSet<&str> = objects
-        .iter()
-        .filter(|object| matches!(object, Object::Namespace(_)) && is_staged(object))
-        .map(|object| object.meta().name.as_str())
-        .collect();
-    let policies = objects.iter().filter(|object| is_policy(object));
-    let is_asked = |object: &&Object| match mode_of(&object.meta().annotations) {
-        Some(mode) => mode == Ok(Mode::Staged),
-        None => namespaces.contains(object.meta().namespace.as_str()),
-    };
-    policies.filter(is_asked).map(Object::key).collect()
 }
 
 /// Request and plan of a lab that is up.
