@@ -14,7 +14,7 @@ PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive p
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: setup build install book demo kubernetes test lint test-pure test-kernel test-deploy bench clean
+.PHONY: setup build install book demo kubernetes test web lint test-web test-pure test-kernel test-deploy bench clean
 
 setup:
 	@scripts/setup
@@ -39,6 +39,13 @@ book:
 	@command -v mdbook >/dev/null || { echo "make book: install mdbook first: cargo install --locked mdbook" >&2; exit 1; }
 	mdbook build docs/book
 
+# The page, web/dist: it is committed, so that building podgate needs no Node.
+web: web/node_modules/.package-lock.json
+	cd web && npm run build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci
+
 demo: build
 	$(SUDO) $(TARGET)/release/podgate demo $(DEMO)
 
@@ -48,7 +55,7 @@ kubernetes: build
 	control_plane=$$(scripts/control-plane) && \
 	$(SUDO) $(TARGET)/release/podgate lab kubernetes up --control-plane "$$control_plane" $(KUBERNETES)
 
-test: setup lint test-pure test-kernel test-deploy
+test: setup lint test-web test-pure test-kernel test-deploy
 
 lint:
 	cargo fmt --all --check
@@ -67,6 +74,10 @@ test-kernel:
 	@[ -z "$(SUDO)" ] || echo "The next tests make network namespaces and load BPF programs: they run as root, with sudo."
 	export PODGATE_CONTROL_PLANE=$$(scripts/control-plane) && \
 	$(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)") cargo test --locked $(KERNEL:%=-p %) -- --test-threads=2
+
+# The page's logic, its types, form and size; and that web/dist is what its sources build.
+test-web: web/node_modules/.package-lock.json
+	cd web && npm test && npm run check && npm run check-dist
 
 # The chart, the manifests, the alerts and the dashboard, with tools that are built once: some minutes.
 test-deploy:

@@ -1,0 +1,73 @@
+// What the whole page knows: the server's status, and whether it is heard.
+import { ApiError, address, client } from './api/client';
+import { listen } from './api/stream';
+import type { Place, PolicySummary, Status } from './api/types';
+
+class App {
+  /** The latest status; `undefined` before the first. */
+  status: Status | undefined = $state.raw();
+  /** Why there is none yet. */
+  error: string | undefined = $state();
+  /** The server is heard. */
+  connected: boolean = $state(true);
+  /** The server's clock minus the browser's, in milliseconds. */
+  skew = $state(0);
+  /** Counts up every half minute: what shows "now" asks again. */
+  tick = $state(0);
+
+  /** Changes with the objects: answers of another revision are out of date. */
+  get revision(): number {
+    return this.status?.revision ?? 0;
+  }
+
+  /** Flows are watched: there is a time window to choose. */
+  get watching(): boolean {
+    return this.status?.flows !== undefined;
+  }
+
+  /** The server's clock. */
+  now(): Date {
+    return new Date(Date.now() + this.skew);
+  }
+
+  /** Listens to the server. */
+  start(): () => void {
+    client.status().then(
+      (status) => this.#hear(status),
+      (failure) => (this.error = failure instanceof ApiError ? failure.message : String(failure)),
+    );
+    const stop = listen(address('events'), {
+      on: { status: (status) => this.#hear(status as Status) },
+      connected: (up) => (this.connected = up),
+    });
+    const timer = setInterval(() => {
+      if (!document.hidden) this.tick += 1;
+    }, 30_000);
+    return () => {
+      stop();
+      clearInterval(timer);
+    };
+  }
+
+  #hear(status: Status): void {
+    this.status = status;
+    this.error = undefined;
+    this.skew = new Date(status.now).getTime() - Date.now();
+  }
+
+  #names: Promise<[Place[], PolicySummary[]]> | undefined;
+  #namesOf = -1;
+
+  /** All places and policies, to find by typing. */
+  names(): Promise<[Place[], PolicySummary[]]> {
+    if (this.#names === undefined || this.#namesOf !== this.revision) {
+      this.#namesOf = this.revision;
+      const names = Promise.all([client.vocabulary().then((it) => it.places), client.policies({})]);
+      names.catch(() => (this.#names = undefined));
+      this.#names = names;
+    }
+    return this.#names;
+  }
+}
+
+export const app = new App();
