@@ -8,5 +8,10 @@
 //!
 //! Everything is read: no request changes a cluster, a lab or a file. Absent on purpose: any verdict logic.
 
+mod flows;
 pub mod model;
+mod openapi;
+mod routes;
 pub mod source;
+
+pub use openapi::openapi;

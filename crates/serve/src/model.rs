@@ -14,12 +14,13 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 pub use advice::{
-    Candidate, Completion, Completions, Edit, Recommendation, RecommendedPolicy, WhatIf, WhatIfCell,
+    Candidate, CompleteAt, Completion, Completions, Edit, Recommendation, RecommendedPolicy, WhatIf,
+    WhatIfCell,
 };
-pub use flows::{Bucket, Facet, FacetValue, FlowPage, Timeline};
-pub use map::{EdgeDetails, MapEdge, MapGroup, MapNode, MapView, Place, Scope, Seen};
+pub use flows::{Bucket, Facet, FacetValue, FlowPage, Missed, Timeline};
+pub use map::{EdgeDetails, MapEdge, MapGroup, MapNode, MapView, Place, Places, Scope, Seen};
 pub use matrix::{Cell, Disagreement, MatrixParty, MatrixVerdict, MatrixView, Observed, Probed};
-pub use policies::{PolicyDetails, PolicyKind, PolicySummary, RuleSummary, Subject};
+pub use policies::{FindingList, PolicyDetails, PolicyKind, PolicyList, PolicySummary, RuleSummary, Subject};
 pub use posture::{DenialLine, Denials, Exposed, FindingCounts, NamespacePosture, Posture, StagedPosture};
 pub use status::{Counts, FlowsStatus, Measured, NodeState, Origin, Problem, Status};
 
@@ -62,8 +63,8 @@ written! {
     ReplayAnswer,
     /// `$defs/finding` of docs/schema/check.schema.json.
     CheckFinding,
-    /// [`podgate_flow::FlowRecord`].
+    /// docs/schema/flow.schema.json: [`podgate_flow::FlowRecord`].
     FlowRecord,
-    /// [`podgate_advise::why::Story`].
+    /// docs/schema/why.schema.json: [`podgate_advise::why::Story`].
     FlowStory,
 }

@@ -95,6 +95,18 @@ pub struct RecommendedPolicy {
     pub yaml: String,
 }
 
+/// A place of a policy where somebody writes.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteAt {
+    /// The documents as they are.
+    pub yaml: String,
+    /// 0-based.
+    pub line: u32,
+    /// 0-based, in characters.
+    pub column: u32,
+}
+
 /// What may be written at a place of a policy.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Completions {

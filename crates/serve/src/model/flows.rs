@@ -25,6 +25,13 @@ pub struct FlowPage {
     pub losses: Losses,
 }
 
+/// Flows that a reader of the stream didn't get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Missed {
+    /// How many came since the last that was sent, and went before they could be; filters aside.
+    pub missed: u64,
+}
+
 /// A field to filter by.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

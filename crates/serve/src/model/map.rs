@@ -20,6 +20,15 @@ pub struct Place {
     pub kind: String,
 }
 
+/// Every place that answers name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Places {
+    /// The objects they are from.
+    pub revision: u64,
+    /// Namespaces, workloads, nodes and what is outside, by namespace and name.
+    pub places: Vec<Place>,
+}
+
 /// How far a map looks into the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

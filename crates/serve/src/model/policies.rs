@@ -16,6 +16,25 @@ pub enum PolicyKind {
     BaselineAdminNetworkPolicy,
 }
 
+/// All policies.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PolicyList {
+    /// The objects they are from.
+    pub revision: u64,
+    /// In the order in which they are asked: by tier, priority, namespace and name.
+    pub policies: Vec<PolicySummary>,
+}
+
+/// What `podgate check` finds.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FindingList {
+    /// The objects that it is about.
+    pub revision: u64,
+    /// The worst first.
+    #[schema(value_type = Vec<CheckFinding>)]
+    pub findings: Vec<podgate_lint::Finding>,
+}
+
 /// A policy in the list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,3 @@
+//! Flows that were seen: filters, pages, streams, stories.
+
+pub mod filters;
