@@ -16,14 +16,10 @@ class App {
   tick = $state(0);
 
   /** Changes with the objects: answers of another revision are out of date. */
-  get revision(): number {
-    return this.status?.revision ?? 0;
-  }
+  revision: number = $derived(this.status?.revision ?? 0);
 
   /** Flows are watched: there is a time window to choose. */
-  get watching(): boolean {
-    return this.status?.flows !== undefined;
-  }
+  watching: boolean = $derived(this.status?.flows !== undefined);
 
   /** The server's clock. */
   now(): Date {

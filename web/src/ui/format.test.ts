@@ -61,5 +61,5 @@ test('losses say what is missing and don’t count what was only counted', () =>
 
 test('a share is all or nothing only when it is', () => {
   expect(percent(0, 0)).toBe('–');
-  expect([0, 1, 999, 1000].map((part) => percent(part, 1000))).toEqual(['0 %', '1 %', '99 %', '100 %']);
+  expect([0, 1, 999, 1000].map((part) => percent(part, 1000))).toEqual(['0%', '1%', '99%', '100%']);
 });

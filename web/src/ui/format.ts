@@ -89,7 +89,7 @@ export function missing(lost: Losses): number {
 /** A share as a whole percentage that is 0 or 100 only when it is exact. */
 export function percent(part: number, whole: number): string {
   if (whole === 0) return '–';
-  if (part === 0) return '0 %';
-  if (part === whole) return '100 %';
-  return `${Math.min(99, Math.max(1, Math.round((100 * part) / whole)))} %`;
+  if (part === 0) return '0%';
+  if (part === whole) return '100%';
+  return `${Math.min(99, Math.max(1, Math.round((100 * part) / whole)))}%`;
 }

@@ -1,1 +1,0 @@
-import{a as e,i as t,n,o as r,r as i,t as a}from"./index-YmCklgM1.js";var o=i(`<div class="view"><h1>WhatIf</h1> <!></div>`);function s(i){var s=o(),c=e(t(s),2);a(c,{kind:`loading`}),r(s),n(i,s)}export{s as default};
