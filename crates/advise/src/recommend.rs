@@ -12,6 +12,7 @@ mod draft;
 mod inventory;
 mod learn;
 mod prove;
+mod select;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,9 @@ use podgate_api::{Node, Object};
 use podgate_policy::{Reason, Settings};
 use serde::Serialize;
 
-pub use inventory::{Chosen, Group, Inventory, WorkloadKey};
+pub use inventory::{Group, Inventory, WorkloadKey};
 pub use prove::Proof;
+pub use select::Chosen;
 pub use statement::Statement;
 
 use crate::judge::{Judge, without_staged};
@@ -85,6 +87,19 @@ impl Options {
     }
 }
 
+impl Recommended {
+    /// Adds a warning, and what the policy's reader sees of it.
+    fn warn(&mut self, warning: String) {
+        self.document.about.push(look_at(&warning));
+        self.warnings.push(warning);
+    }
+}
+
+/// A warning above a policy or a rule.
+fn look_at(warning: &str) -> String {
+    format!("Look at this: {warning}.")
+}
+
 impl Recommendation {
     /// Makes policies from what was seen, in a cluster with these objects. NetworkPolicies among them have no part in
     /// what is made; that it is right beside them and without them is proved.
@@ -109,8 +124,18 @@ impl Recommendation {
                 Ok(_) => teacher.learn(key, tally),
             }
         }
-        let policies = draft::policies(&inventory, &nodes, &teacher, seen, options);
+        let mut policies = draft::policies(&inventory, &nodes, &teacher, seen, options);
         let proof = prove::Proof::new(&policies, objects, seen, &teacher, &inventory, options);
+        for policy in &mut policies {
+            let opened = proof.opened_by(policy, &inventory);
+            if opened > 0 {
+                policy.warn(format!(
+                    "it would let through {} that {} denied: labels don't tell who is meant",
+                    draft::connections(opened),
+                    if opened == 1 { "was" } else { "were" }
+                ));
+            }
+        }
         let statement = Statement::new(&inventory, &teacher, seen, &policies, unlearned, options);
         Recommendation { policies, statement, proof }
     }

@@ -14,7 +14,7 @@ use podgate_policy::Direction;
 
 use super::inventory::{Inventory, WorkloadKey};
 use super::learn::{Lesson, Lessons, Peer, Ports, Teacher};
-use super::{Options, Recommended, statement};
+use super::{Options, Recommended, look_at, statement};
 use crate::seen::Seen;
 
 /// More addresses than this in one rule are a list that will be wrong soon.
@@ -48,7 +48,7 @@ pub(super) fn policies(
         let (ingress, ingress_why) = draft.rules(lessons, Direction::Ingress, &mut warnings);
         let (egress, egress_why) = draft.rules(lessons, Direction::Egress, &mut warnings);
         let mut about = statement::about(key, inventory, lessons, seen);
-        about.extend(warnings.iter().map(|warning| format!("Look at this: {warning}.")));
+        about.extend(warnings.iter().map(|warning| look_at(warning)));
         policies.push(Recommended {
             workload: key.clone(),
             connections: lessons.connections,
@@ -114,7 +114,7 @@ impl Draft<'_> {
             let Peer::Workload(key) = peer else { continue };
             let Some(chosen) = self.inventory.chosen(key) else { continue };
             let mut why = vec![format!("{word} {key}: {}.", connections(lesson.connections))];
-            why.extend(chosen.notes.iter().map(|note| format!("Look at this: {note}.")));
+            why.extend(chosen.notes.iter().map(|note| look_at(note)));
             let namespaces = (key.namespace != self.namespace).then(|| namespace_named(&key.namespace));
             let peer = PodPeer { namespaces, pods: Some(chosen.selector.clone()), source: Source::default() };
             many_ports(lesson, &key.to_string(), warnings);

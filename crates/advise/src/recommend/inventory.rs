@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use podgate_analysis::labels::{fewest, is_brittle, lasts};
-use podgate_analysis::suggest::labels_selector;
 use podgate_api::{LabelSelector, Labels, Object, Pod, PodPhase, Service, TargetPort};
 use podgate_flow::{OwnerName, Party, Protocol};
 
+use super::select::{Chosen, choose};
 use crate::seen::{End, Seen};
 
 /// A workload by namespace, name and kind; a pod of its own has the kind `Pod`.
@@ -38,19 +37,12 @@ pub struct Group {
     pub host_network: bool,
     /// Names of its pods in the input.
     pub pods: BTreeSet<String>,
-    /// Names of its pods that took part in something.
+    /// Names of its pods that took part in something that was let through.
     pub seen: BTreeSet<String>,
+    /// Something of it or to it was denied.
+    pub was_denied: bool,
     /// It is written in the input.
     pub given: bool,
-}
-
-/// How the pods of a workload are selected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// The selector.
-    pub selector: LabelSelector,
-    /// What a reader should know of it, a line each.
-    pub notes: Vec<String>,
 }
 
 /// See the module.
@@ -102,13 +94,17 @@ impl Inventory {
                 _ => {}
             }
         }
-        let taught = seen.flows.iter().filter(|(_, tally)| tally.allowed > 0);
-        for end in taught.flat_map(|(key, _)| [&key.from, &key.to]) {
+        // Who was only denied teaches nothing, and is somebody from whom others have to be told all the same.
+        let flows = seen.flows.iter().chain(&seen.unclear);
+        for (end, tally) in flows.flat_map(|(key, tally)| [(&key.from, tally), (&key.to, tally)]) {
             let Party::Pod { namespace, pod, labels, .. } = &*end.party else { continue };
             let Some(key) = inventory.workload_of(end) else { continue };
             let is_known = inventory.of_pod.contains_key(&(namespace.clone(), pod.clone()));
             let group = inventory.groups.entry(key).or_default();
-            group.seen.insert(pod.clone());
+            group.was_denied |= tally.denied > 0;
+            if tally.allowed > 0 {
+                group.seen.insert(pod.clone());
+            }
             // What the input says of a workload counts: labels of pods that are gone may be older.
             if !is_known && !group.given && !labels.is_empty() {
                 group.labels.insert(labels.clone());
@@ -176,39 +172,6 @@ impl Inventory {
             .filter(|(other, group)| *other != key && other.namespace == key.namespace && !group.host_network)
             .flat_map(|(other, group)| group.labels.iter().map(move |labels| (other, labels)))
             .collect();
-        let is_firm = |selector: &&LabelSelector| {
-            let mut keys = selector.requirements().iter().map(|requirement| requirement.key.as_str());
-            keys.all(|key| lasts(key) && !is_brittle(key))
-        };
-        let means_own = |selector: &&LabelSelector| {
-            own.iter().all(|labels| selector.matches(labels))
-                && !others.iter().any(|(_, labels)| selector.matches(labels))
-        };
-        if let Some(selector) = group.selector.as_ref().filter(is_firm).filter(means_own) {
-            return Some(Chosen { selector: selector.clone(), notes: Vec::new() });
-        }
-        let all: Vec<&Labels> = others.iter().map(|(_, labels)| *labels).collect();
-        let found = fewest(&own, &all)?;
-        let selector = labels_selector(&found.labels);
-        let mut notes = Vec::new();
-        if !found.exact {
-            let shared: BTreeSet<String> = others
-                .iter()
-                .filter(|(_, labels)| selector.matches(labels))
-                .map(|(other, _)| other.to_string())
-                .collect();
-            let shared: Vec<String> = shared.into_iter().collect();
-            notes.push(format!(
-                "its labels also select {}: what one may, the other may as well",
-                shared.join(", ")
-            ));
-        }
-        if found.brittle {
-            notes.push(
-                "only labels that change with a release or a zone tell it from others: give it one that lasts"
-                    .to_owned(),
-            );
-        }
-        Some(Chosen { selector, notes })
+        choose(group.selector.as_ref(), &own, &others)
     }
 }

@@ -90,6 +90,16 @@ impl Proof {
         }
     }
 
+    /// How many connections that were denied a policy lets through, beside others or alone: those of its workload, and of
+    /// workloads that it can't tell from those that it means.
+    pub(super) fn opened_by(&self, policy: &Recommended, inventory: &Inventory) -> u64 {
+        let Some(chosen) = inventory.chosen(&policy.workload) else { return 0 };
+        let own = [policy.workload.to_string()];
+        let ends: BTreeSet<&String> = own.iter().chain(&chosen.shared).collect();
+        let is_its = |change: &&Change| ends.contains(&change.flow.from) || ends.contains(&change.flow.to);
+        self.opened.iter().filter(is_its).map(|change| change.flow.connections).sum()
+    }
+
     /// Whether the policies do what they should.
     pub fn holds(&self) -> bool {
         self.cut.is_empty() && self.opened.is_empty() && self.selected.is_empty()
@@ -183,7 +193,9 @@ fn faults(policies: &[Recommended], objects: &[Object], inventory: &Inventory) -
             if is_own && !selects {
                 faults.insert(format!("{}/{} does not select all pods of {key}", meta.namespace, meta.name));
             }
-            let is_told = inventory.chosen(&policy.workload).is_some_and(|chosen| !chosen.notes.is_empty());
+            let is_told = inventory
+                .chosen(&policy.workload)
+                .is_some_and(|chosen| chosen.shared.contains(&key.to_string()));
             if !is_own && selects && !is_told {
                 faults.insert(format!("{}/{} also selects pods of {key}", meta.namespace, meta.name));
             }

@@ -28,6 +28,8 @@ pub struct Statement {
     pub lost: Lost,
     /// Workloads that took part in nothing: they get no policy.
     pub never_seen: Vec<String>,
+    /// Workloads that took part in nothing that was let through: they get no policy.
+    pub only_denied: Vec<String>,
     /// Workloads with few connections.
     pub rarely_seen: Vec<String>,
     /// Jobs and CronJobs that did not run.
@@ -73,6 +75,7 @@ impl Statement {
             }
             let count = teacher.lessons.get(key).map_or(0, |lessons| lessons.connections);
             match (count, key.kind.as_str()) {
+                (0, _) if group.was_denied => statement.only_denied.push(title),
                 (0, "CronJob" | "Job") => statement.not_run.push(title),
                 (0, _) => statement.never_seen.push(title),
                 (1..RARE, _) => statement.rarely_seen.push(format!("{title}: {}", connections(count))),
@@ -133,6 +136,7 @@ impl Statement {
             }
         };
         list("Not seen at all, and without a policy", &self.never_seen);
+        list("Only denied, and without a policy", &self.only_denied);
         list("Jobs that did not run, and without a policy", &self.not_run);
         list("Seen rarely", &self.rarely_seen);
         list("Not all pods seen", &self.partly_seen);

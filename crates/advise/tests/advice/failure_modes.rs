@@ -335,3 +335,57 @@ fn the_same_records_in_any_order_make_the_same_text() {
     recorder.records.reverse();
     assert_eq!(recorder.recommend(SHOP).to_yaml(), first);
 }
+
+/// A pod of a workload that is known from its records alone.
+fn labelled(name: &str, ip: &str, port: u16, of: &[(&str, &str)]) -> podgate_flow::Endpoint {
+    let mut end = end(name, ip, port);
+    let Party::Pod { labels: known, .. } = std::sync::Arc::make_mut(&mut end.party) else { unreachable!() };
+    *known = labels(of);
+    end
+}
+
+/// Whom the denied flow was about: `labels` are those of the workload that must not be reached.
+fn beside_a_denied_neighbour(of: &[(&str, &str)]) -> podgate_advise::recommend::Recommendation {
+    let one = |ip, port| labelled("blue/Deployment/one", ip, port, &[("tier", "b")]);
+    let mut recorder = Recorder::default();
+    recorder.add(
+        one("10.1.0.31", 45_000),
+        labelled("blue/Deployment/other", "10.1.0.41", 80, of),
+        Protocol::UDP,
+        FlowVerdict::Denied,
+    );
+    recorder.add(one("10.1.0.31", 45_001), one("10.1.0.32", 80), Protocol::UDP, FlowVerdict::Allowed);
+    let objects = objects(SHOP);
+    podgate_advise::recommend::Recommendation::new(
+        objects.clone(),
+        &recorder.seen(&objects),
+        &Options::default(),
+    )
+}
+
+/// A workload that only denials tell of is one that policies must not select by accident.
+#[test]
+fn a_workload_that_was_only_denied_is_told_from_the_one_that_was_let_through() {
+    let recommendation = beside_a_denied_neighbour(&[("tier", "b"), ("app", "other")]);
+    assert!(recommendation.proof.holds(), "{}", recommendation.to_yaml());
+    assert_eq!(
+        rules(&recommendation, "blue/one[Deployment]"),
+        ["ingress: !app, tier=b UDP/80", "egress: !app, tier=b UDP/80"]
+    );
+    assert_eq!(recommendation.statement.only_denied, ["blue/other[Deployment]"]);
+}
+
+#[test]
+fn what_is_opened_because_no_label_tells_two_workloads_apart_is_said_and_counted() {
+    let recommendation = beside_a_denied_neighbour(&[("tier", "b")]);
+    assert_eq!(recommendation.proof.opened.len(), 1, "{:#?}", recommendation.proof);
+    let text = recommendation.to_yaml();
+    for line in [
+        "# Look at this: its labels also select blue/other[Deployment]: what one may, the other may as well.",
+        "# Look at this: it would let through 1 connection that was denied: labels don't tell who is meant.",
+        "#   would be let through: blue/one[Deployment] to blue/other[Deployment], UDP 80",
+        "#   blue/other[Deployment]",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
