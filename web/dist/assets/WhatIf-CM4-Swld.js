@@ -1,1 +1,0 @@
-import{n as e}from"./index-DeOnee2h.js";import{C as t,K as n,L as r,P as i,T as a}from"./index-client-B-RjSW1e.js";var o=a(`<div class="view"><h1>WhatIf</h1> <!></div>`);function s(a){var s=o(),c=r(i(s),2);e(c,{kind:`loading`}),n(s),t(a,s)}export{s as default};

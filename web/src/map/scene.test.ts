@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest';
+import type { MapEdge, MapNode, MapView } from '../api/types';
+import { bounds, pointAt, route } from './geometry';
+import { DEFAULT_LAYERS, facts, layersOf, layersParam, look } from './layers';
+import { edgeSentence, find, first, lit, looks, nodeSentence, scene, step } from './scene';
+
+function node(id: string, x: number, y: number, more: Partial<MapNode> = {}): MapNode {
+  const [namespace = '', name = ''] = id.split('/');
+  return {
+    id,
+    end: id,
+    namespace,
+    name,
+    kind: 'Deployment',
+    x,
+    y,
+    w: 100,
+    h: 24,
+    pods: 1,
+    ingress: true,
+    egress: true,
+    findings: 0,
+    ...more,
+  };
+}
+
+function edge(from: number, to: number, more: Partial<MapEdge> = {}): MapEdge {
+  return { from, to, allowed: 'TCP 80', unprotected: false, folded: false, ...more };
+}
+
+function map(nodes: MapNode[], edges: MapEdge[]): MapView {
+  return {
+    revision: 1,
+    scope: 'workloads',
+    width: 1000,
+    height: 600,
+    groups: [],
+    nodes,
+    edges,
+    moreEdges: 0,
+  };
+}
+
+const seen = { allowed: 0, denied: 0, staged: 0, bytes: 0 };
+
+const shop = map(
+  [
+    node('web/frontend', 40, 40),
+    node('shop/backend', 300, 40, { pods: 2 }),
+    node('data/database', 600, 40),
+    node('kube-system/dns', 300, 300, { hub: 'dns' }),
+  ],
+  [
+    edge(0, 1, { allowed: 'TCP 9000', seen: { ...seen, allowed: 7 } }),
+    edge(1, 2, { allowed: 'TCP 5432', seen }),
+    edge(0, 2, { allowed: '', seen: { ...seen, denied: 3 } }),
+    edge(0, 3, { folded: true, allowed: 'UDP 53', seen: { ...seen, allowed: 1 } }),
+    edge(2, 3, { folded: true, allowed: '', seen: { ...seen, denied: 2 } }),
+  ],
+);
+
+describe('layers', () => {
+  it('tells what an edge is', () => {
+    expect(facts(shop.edges[0]!)).toEqual(['seen', 'allowed']);
+    expect(facts(shop.edges[1]!)).toEqual(['unused', 'allowed']);
+    expect(facts(shop.edges[2]!)).toEqual(['denied']);
+    expect(facts(edge(0, 1, { unprotected: true, allowed: 'all' }))).toEqual(['unprotected']);
+    expect(facts(edge(0, 1))).toEqual(['allowed']);
+  });
+
+  it('draws an edge as the weightiest of what is on', () => {
+    const both = edge(0, 1, { seen: { ...seen, allowed: 4, denied: 1, staged: 2 } });
+    expect(look(both, new Set(DEFAULT_LAYERS))).toBe('denied');
+    expect(look(both, layersOf(['seen,staged']))).toBe('staged');
+    expect(look(both, layersOf(['unused']))).toBeUndefined();
+  });
+
+  it('goes into the address and back', () => {
+    expect(layersParam(new Set(DEFAULT_LAYERS))).toBeUndefined();
+    expect(layersParam(new Set())).toBe('none');
+    expect([...layersOf([layersParam(new Set())!])]).toEqual([]);
+    const some = layersOf(['denied', 'seen']);
+    expect(layersOf([layersParam(some)!])).toEqual(some);
+  });
+});
+
+describe('scene', () => {
+  const it_ = scene(shop);
+  const seenNow = looks(it_, new Set(DEFAULT_LAYERS));
+
+  it('folds edges of hubs, but none that were denied', () => {
+    expect(seenNow.plain).toEqual([true, true, true, false, true]);
+    expect(it_.badges[0]).toEqual([{ hub: 3, sign: 'D' }]);
+    expect(it_.badges[3]).toEqual([]);
+  });
+
+  it('lights up a node with its neighbours, folded ones too', () => {
+    const around = lit(it_, seenNow, { node: 0 });
+    expect([...around.nodes].sort()).toEqual([0, 1, 2, 3]);
+    expect([...around.edges].sort()).toEqual([0, 2, 3]);
+    expect([...lit(it_, seenNow, { edge: 1 }).nodes]).toEqual([1, 2]);
+  });
+
+  it('finds nodes and edges at a point', () => {
+    expect(it_.grid.node(350, 50)).toBe(1);
+    expect(it_.grid.node(200, 500)).toBeUndefined();
+    const { x, y } = pointAt(it_.curves[1]!, 0.5);
+    expect(it_.grid.edge(x, y + 2, 6, () => true)).toBe(1);
+    expect(it_.grid.edge(x, y + 2, 6, (index) => index !== 1)).not.toBe(1);
+    expect(it_.grid.edge(900, 500, 6, () => true)).toBeUndefined();
+  });
+
+  it('finds every edge where it is drawn', () => {
+    it_.curves.forEach((curve, index) => {
+      for (const t of [0.2, 0.4, 0.6, 0.8]) {
+        const { x, y } = pointAt(curve, t);
+        expect(it_.grid.edge(x, y, 8, (other) => other === index)).toBe(index);
+      }
+    });
+  });
+
+  it('walks to what is straight ahead', () => {
+    expect(first(it_.boxes)).toBe(0);
+    expect(step(it_.boxes, 0, 'right')).toBe(1);
+    expect(step(it_.boxes, 1, 'right')).toBe(2);
+    expect(step(it_.boxes, 1, 'down')).toBe(3);
+    expect(step(it_.boxes, 0, 'left')).toBeUndefined();
+  });
+
+  it('finds by typing, beginnings first', () => {
+    expect(find(shop.nodes, 'd')).toEqual([2, 3, 1, 0]);
+    expect(find(shop.nodes, 'shop/')).toEqual([1]);
+    expect(find(shop.nodes, '  ')).toEqual([]);
+  });
+
+  it('says what it draws', () => {
+    expect(nodeSentence(it_, seenNow, 1)).toBe(
+      'shop/backend, Deployment; 2 pods; connects to 1, connected to by 1.',
+    );
+    expect(nodeSentence(it_, seenNow, 2)).toContain('2 edges with denied connections');
+    expect(edgeSentence(shop, shop.edges[2]!)).toBe(
+      'web/frontend to data/database; not allowed; seen 0, denied 3.',
+    );
+  });
+});
+
+describe('geometry', () => {
+  const a = { x: 0, y: 0, w: 100, h: 24 };
+
+  it('leaves and arrives at the sides that face each other', () => {
+    const there = route(a, { x: 300, y: 80, w: 100, h: 24 });
+    expect([there.x0, there.x3]).toEqual([100, 300]);
+    const back = route({ x: 300, y: 80, w: 100, h: 24 }, a);
+    expect([back.x0, back.x3]).toEqual([300, 100]);
+    expect(back.y3).not.toBe(there.y0);
+  });
+
+  it('goes around where one is above the other', () => {
+    const down = route(a, { x: 0, y: 100, w: 100, h: 24 });
+    expect(down.x1).toBeGreaterThan(100);
+    const up = route({ x: 0, y: 100, w: 100, h: 24 }, a);
+    expect(up.x1).toBeLessThan(0);
+    const box = bounds(up);
+    for (const t of [0, 0.3, 0.7, 1]) {
+      const { x, y } = pointAt(up, t);
+      expect(x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h).toBe(true);
+    }
+  });
+});

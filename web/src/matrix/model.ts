@@ -1,0 +1,388 @@
+import type { Disagreement, MatrixView, WhatIf } from '../api/types';
+import { holds, portText, type PortQuestion } from './ports';
+
+/** What a cell says at a glance. `mixed`: a folded namespace whose workloads differ. */
+export type Glance = 'allowed' | 'denied' | 'partly' | 'mixed' | 'never';
+
+export const GLANCES: Record<Glance, { sign: string; text: string }> = {
+  allowed: { sign: '✓', text: 'allowed' },
+  denied: { sign: '✕', text: 'denied' },
+  partly: { sign: '◐', text: 'some ports' },
+  mixed: { sign: '◪', text: 'differs' },
+  never: { sign: '', text: 'never connects' },
+};
+
+/** What a change does to a cell. */
+export type ChangeKind = 'opened' | 'closed' | 'changed';
+
+export interface CellChange {
+  kind: ChangeKind;
+  before: string;
+  after: string;
+}
+
+/** A line or a column: a workload, or all of a folded namespace. */
+export type Item = { party: number; group: number } | { fold: true; group: number };
+
+/** Parties that stand together. */
+export interface Group {
+  /** The namespace; empty for what is outside of the cluster. */
+  name: string;
+  title: string;
+  parties: number[];
+}
+
+/** What is seen and measured between two parties. */
+export interface Evidence {
+  allowed: number;
+  denied: number;
+  /** `TCP 5432: 12 seen, 2 denied`, one for each port. */
+  observed: string[];
+  measured: string[];
+  disagreements: Disagreement[];
+}
+
+export type VerdictFilter = 'allowed' | 'denied' | 'partly' | 'disagree' | 'changed';
+export const VERDICT_FILTERS: readonly VerdictFilter[] = [
+  'allowed',
+  'partly',
+  'denied',
+  'disagree',
+  'changed',
+];
+
+export interface Filters {
+  from: string;
+  to: string;
+  port: PortQuestion | undefined;
+  verdict: VerdictFilter | undefined;
+}
+
+/** The truth table, ready to be asked. */
+export class Model {
+  readonly groups: readonly Group[];
+  private readonly groupOf: readonly number[];
+  private readonly evidence = new Map<number, Evidence>();
+  private readonly changes = new Map<number, CellChange>();
+  private readonly byId: ReadonlyMap<string, number>;
+  private readonly folded = new Map<string, Glance>();
+
+  constructor(
+    readonly view: MatrixView,
+    readonly port: PortQuestion | undefined,
+    compared: WhatIf['cells'] | undefined,
+  ) {
+    this.byId = new Map(view.parties.map((party, index) => [party.id, index]));
+    const groups = new Map<string, Group>();
+    view.parties.forEach((party, index) => {
+      const name = party.namespace;
+      const group = groups.get(name) ?? {
+        name,
+        title: name === '' ? 'outside of the cluster' : name,
+        parties: [],
+      };
+      group.parties.push(index);
+      groups.set(name, group);
+    });
+    this.groups = [...groups.values()];
+    const groupOf: number[] = [];
+    this.groups.forEach((group, index) => group.parties.forEach((party) => (groupOf[party] = index)));
+    this.groupOf = groupOf;
+    for (const seen of view.observed) {
+      const it = this.evidenceAt(seen.from, seen.to);
+      it.allowed += seen.allowed;
+      it.denied += seen.denied;
+      const parts = [
+        ...(seen.allowed > 0 ? [`${seen.allowed} let through`] : []),
+        ...(seen.denied > 0 ? [`${seen.denied} denied`] : []),
+      ];
+      it.observed.push(`${seen.protocol} ${seen.port}: ${parts.join(', ')}`);
+    }
+    for (const probe of view.measured) {
+      const result = probe.allowed ? 'came through' : 'did not come through';
+      this.evidenceAt(probe.from, probe.to).measured.push(`${probe.protocol} ${probe.port}: ${result}`);
+    }
+    for (const disagreement of view.disagreements) {
+      const from = this.byId.get(disagreement.from.id);
+      const to = this.byId.get(disagreement.to.id);
+      if (from !== undefined && to !== undefined) this.evidenceAt(from, to).disagreements.push(disagreement);
+    }
+    for (const cell of compared ?? []) {
+      const from = this.byId.get(cell.from);
+      const to = this.byId.get(cell.to);
+      if (from === undefined || to === undefined) continue;
+      this.changes.set(this.key(from, to), { kind: changeKind(cell.before, cell.after), ...cell });
+    }
+  }
+
+  party(id: string): number | undefined {
+    return this.byId.get(id);
+  }
+
+  group(party: number): number {
+    return this.groupOf[party] ?? 0;
+  }
+
+  title(party: number): string {
+    const it = this.view.parties[party];
+    if (it === undefined) return '';
+    return it.namespace === '' ? it.name : `${it.namespace}/${it.name}`;
+  }
+
+  /** The place in `verdicts` of a cell; `undefined`: it never connects. */
+  verdict(from: number, to: number): number | undefined {
+    const row = this.view.rows[from];
+    const column = this.view.columns[to];
+    if (row === undefined || row === null || column === undefined) return undefined;
+    return this.view.cells[row]?.[column];
+  }
+
+  glance(from: number, to: number): Glance {
+    return this.glanceOf(this.verdict(from, to));
+  }
+
+  glanceOf(verdict: number | undefined): Glance {
+    if (verdict === undefined) return 'never';
+    const it = this.view.verdicts[verdict];
+    if (it === undefined) return 'never';
+    if (this.port !== undefined) return holds(it.named.ranges, this.port) ? 'allowed' : 'denied';
+    const ipv6 = it.ipv6 ?? it.ports;
+    if (it.ports === 'none' && ipv6 === 'none') return 'denied';
+    return it.ports === 'all' && ipv6 === 'all' ? 'allowed' : 'partly';
+  }
+
+  change(from: number, to: number): CellChange | undefined {
+    return this.changes.get(this.key(from, to));
+  }
+
+  get changed(): number {
+    return this.changes.size;
+  }
+
+  evidenceOf(from: number, to: number): Evidence | undefined {
+    return this.evidence.get(this.key(from, to));
+  }
+
+  /** What a cell of two items says; those of folded namespaces say what all their workloads say. */
+  glanceAt(line: Item, column: Item): Glance {
+    if ('party' in line && 'party' in column) return this.glance(line.party, column.party);
+    const key = `${itemKey(line)} ${itemKey(column)}`;
+    const known = this.folded.get(key);
+    if (known !== undefined) return known;
+    // Workloads that policy can't tell apart need one look.
+    const rows = new Set(this.partiesOf(line).map((party) => this.view.rows[party]));
+    const columns = new Set(this.partiesOf(column).map((party) => this.view.columns[party]));
+    let all: Glance | undefined;
+    for (const row of rows) {
+      if (row === undefined || row === null) continue;
+      for (const one of columns) {
+        const glance = this.glanceOf(one === undefined ? undefined : this.view.cells[row]?.[one]);
+        if (glance === 'never' || glance === all) continue;
+        all = all === undefined ? glance : 'mixed';
+        if (all === 'mixed') break;
+      }
+      if (all === 'mixed') break;
+    }
+    const result = all ?? 'never';
+    this.folded.set(key, result);
+    return result;
+  }
+
+  /** Whether something in a cell disagrees. */
+  disagreesAt(line: Item, column: Item): boolean {
+    return this.some(this.disagreeing, line, column);
+  }
+
+  /** What a change does to a cell; several things make it `changed`. */
+  changeAt(line: Item, column: Item): ChangeKind | undefined {
+    if ('party' in line && 'party' in column) return this.change(line.party, column.party)?.kind;
+    let kind: ChangeKind | undefined;
+    for (const from of this.partiesOf(line)) {
+      if (!this.changedRows.has(from)) continue;
+      for (const to of this.partiesOf(column)) {
+        const one = this.change(from, to)?.kind;
+        if (one === undefined || one === kind) continue;
+        if (kind !== undefined) return 'changed';
+        kind = one;
+      }
+    }
+    return kind;
+  }
+
+  partiesOf(item: Item): readonly number[] {
+    return 'party' in item ? [item.party] : (this.groups[item.group]?.parties ?? []);
+  }
+
+  /** Lines and columns to show. */
+  axes(filters: Filters, open: ReadonlySet<string>): { lines: Item[]; columns: Item[] } {
+    const from = this.matching(filters.from);
+    const to = this.matching(filters.to);
+    let lines = from;
+    let columns = to;
+    if (filters.verdict !== undefined) {
+      const wanted = filters.verdict;
+      lines = from.filter((party) => to.some((other) => this.fits(party, other, wanted)));
+      columns = to.filter((party) => from.some((other) => this.fits(other, party, wanted)));
+    }
+    return { lines: this.items(lines, open), columns: this.items(columns, open) };
+  }
+
+  /** Whether a filter of verdicts wants a cell. */
+  fits(from: number, to: number, wanted: VerdictFilter): boolean {
+    if (wanted === 'disagree') return (this.evidenceOf(from, to)?.disagreements.length ?? 0) > 0;
+    if (wanted === 'changed') return this.change(from, to) !== undefined;
+    return this.glance(from, to) === wanted;
+  }
+
+  /** Whether a filter of verdicts wants some of what a cell stands for. */
+  fitsAt(line: Item, column: Item, wanted: VerdictFilter): boolean {
+    if (wanted === 'disagree') return this.disagreesAt(line, column);
+    if (wanted === 'changed') return this.changeAt(line, column) !== undefined;
+    const glance = this.glanceAt(line, column);
+    return glance === wanted || glance === 'mixed';
+  }
+
+  itemTitle(item: Item): string {
+    if ('party' in item) return this.title(item.party);
+    const group = this.groups[item.group];
+    return group === undefined ? '' : `${group.title} (${group.parties.length})`;
+  }
+
+  /** A cell in sentences. */
+  sentence(line: Item, column: Item): string {
+    const ends = `${this.itemTitle(line)} to ${this.itemTitle(column)}`;
+    if (!('party' in line && 'party' in column)) {
+      const glance = this.glanceAt(line, column);
+      const text =
+        glance === 'mixed' ? 'differs between workloads; unfold to see each' : `${this.says(glance)} for all`;
+      const disagree = this.disagreesAt(line, column) ? ' Something disagrees.' : '';
+      const change = this.changeAt(line, column);
+      return `${ends}: ${text}.${disagree}${change === undefined ? '' : ` The change: ${change}.`}`;
+    }
+    const parts = [`${ends}: ${this.ports(line.party, column.party)}.`];
+    const change = this.change(line.party, column.party);
+    if (change !== undefined)
+      parts.push(`The change: ${change.kind}, from ${change.before} to ${change.after}.`);
+    const evidence = this.evidenceOf(line.party, column.party);
+    if (evidence !== undefined) {
+      if (evidence.observed.length > 0) parts.push(`Seen: ${shortList(evidence.observed)}.`);
+      if (evidence.measured.length > 0) parts.push(`Probed: ${shortList(evidence.measured)}.`);
+      for (const disagreement of evidence.disagreements.slice(0, 2))
+        parts.push(`Disagrees: ${disagreement.text}`);
+    }
+    return parts.join(' ');
+  }
+
+  /** Which ports a cell allows, in words. */
+  ports(from: number, to: number): string {
+    const verdict = this.verdict(from, to);
+    const it = verdict === undefined ? undefined : this.view.verdicts[verdict];
+    if (it === undefined) return 'never connects';
+    const words = (ports: string) =>
+      ports === 'none'
+        ? 'denied on all ports'
+        : ports === 'all'
+          ? 'allowed on all ports'
+          : `allowed on ${ports}`;
+    const text = it.ipv6 === undefined ? words(it.ports) : `IPv4 ${words(it.ports)}, IPv6 ${words(it.ipv6)}`;
+    if (this.port === undefined) return text;
+    return `${this.says(this.glanceOf(verdict))} (${text})`;
+  }
+
+  private says(glance: Glance): string {
+    const text = GLANCES[glance].text;
+    if (this.port !== undefined && glance !== 'never') return `${text} on ${portText(this.port)}`;
+    return glance === 'partly' ? 'allowed on some ports' : text;
+  }
+
+  private matching(text: string): number[] {
+    const wanted = text.trim().toLowerCase();
+    const all = this.view.parties.map((_, index) => index);
+    return wanted === '' ? all : all.filter((party) => this.title(party).toLowerCase().includes(wanted));
+  }
+
+  private items(parties: readonly number[], open: ReadonlySet<string>): Item[] {
+    const items: Item[] = [];
+    let folded = -1;
+    // Groups stand together in the table, but parties of one may be apart in the answer.
+    const sorted = [...parties].sort((a, b) => this.group(a) - this.group(b) || a - b);
+    for (const party of sorted) {
+      const group = this.group(party);
+      if (open.has(this.groups[group]?.name ?? '')) items.push({ party, group });
+      else if (folded !== group) {
+        folded = group;
+        items.push({ fold: true, group });
+      }
+    }
+    return items;
+  }
+
+  private readonly disagreeing = (from: number, to: number): boolean =>
+    (this.evidenceOf(from, to)?.disagreements.length ?? 0) > 0;
+
+  private some(is: (from: number, to: number) => boolean, line: Item, column: Item): boolean {
+    if (this.view.disagreements.length === 0) return false;
+    return this.partiesOf(line).some((from) => this.partiesOf(column).some((to) => is(from, to)));
+  }
+
+  private rowsWithChanges: ReadonlySet<number> | undefined;
+
+  private get changedRows(): ReadonlySet<number> {
+    this.rowsWithChanges ??= new Set(
+      [...this.changes.keys()].map((key) => Math.floor(key / this.view.parties.length)),
+    );
+    return this.rowsWithChanges;
+  }
+
+  private evidenceAt(from: number, to: number): Evidence {
+    const key = this.key(from, to);
+    let it = this.evidence.get(key);
+    if (it === undefined) {
+      it = { allowed: 0, denied: 0, observed: [], measured: [], disagreements: [] };
+      this.evidence.set(key, it);
+    }
+    return it;
+  }
+
+  private key(from: number, to: number): number {
+    return from * this.view.parties.length + to;
+  }
+}
+
+function itemKey(item: Item): string {
+  return 'party' in item ? String(item.party) : `+${item.group}`;
+}
+
+function shortList(texts: readonly string[]): string {
+  const rest = texts.length - 3;
+  return texts.slice(0, 3).join('; ') + (rest > 0 ? `; ${rest} more` : '');
+}
+
+/** What becomes of a cell. */
+export function changeKind(before: string, after: string): ChangeKind {
+  const closed = (ports: string) => ports === '' || ports === 'none';
+  if (closed(before) || after === 'all') return 'opened';
+  if (closed(after) || before === 'all') return 'closed';
+  return 'changed';
+}
+
+/** Up to so many parties, all namespaces are open at first. */
+export const OPEN_UP_TO = 120;
+
+/** Namespaces that are open, as the address says: `all`, `none`, or their names. */
+export function openGroups(model: Model, values: readonly string[]): ReadonlySet<string> {
+  const names = model.groups.map((group) => group.name);
+  if (values.includes('all') || (values.length === 0 && model.view.parties.length <= OPEN_UP_TO))
+    return new Set(names);
+  return new Set(names.filter((name) => values.includes(name === '' ? 'outside' : name)));
+}
+
+/** Writes which namespaces are open. */
+export function openParam(model: Model, open: ReadonlySet<string>): readonly string[] {
+  const names = model.groups.map((group) => group.name);
+  const on = names.filter((name) => open.has(name));
+  const few = model.view.parties.length <= OPEN_UP_TO;
+  if (on.length === names.length) return few ? [] : ['all'];
+  if (on.length === 0) return few ? ['none'] : [];
+  return on.map((name) => (name === '' ? 'outside' : name));
+}
