@@ -161,6 +161,10 @@ fn node_hash(node: &str) -> u32 {
 
 /// Whether nobody else has anything to say about the connection.
 fn is_whole(seen: &Observation, names: &Names) -> bool {
+    // A staged instance alone speaks of it: an established connection, which goes on.
+    if seen.would.is_some() && seen.egress.is_none() && seen.ingress.is_none() {
+        return true;
+    }
     let egress_known = seen.egress.is_some() || !names.is_pod(seen.from.ip());
     let ingress_known = seen.ingress.is_some() || !names.is_pod(seen.to.ip());
     egress_known && ingress_known

@@ -3,12 +3,15 @@
 //! The manifests are those of `examples/shop`, built into the binary, so that the demo runs without a
 //! checkout.
 
+pub mod rollout;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use podgate_api::{Input, Object};
 use podgate_flow::Decision;
 use podgate_policy::Verdict;
 
@@ -169,6 +172,11 @@ impl Demo {
         &self.dir
     }
 
+    /// The objects of the manifests as they are now.
+    pub fn objects(&self) -> Vec<Object> {
+        podgate_api::load(&[Input::Path(self.dir.clone())]).objects
+    }
+
     /// Makes a step's edit, and waits until it is in force.
     ///
     /// # Errors
@@ -182,6 +190,10 @@ impl Demo {
                 fs::remove_file(&path).map_err(|e| Error::io(format!("delete {}", path.display()), e))?;
             }
         }
+        self.reload()
+    }
+
+    fn reload(&self) -> Result<()> {
         let mut client = Client::connect(&self.lab)?.ok_or_else(|| {
             Error::message(format!("the enforcement daemon of lab {} is gone", self.lab.name()))
         })?;
@@ -208,6 +220,15 @@ impl Demo {
             },
         };
         Ok(Look::new(probe::lab(&self.lab, &options)?))
+    }
+
+    /// Writes a manifest beside the shop's, and waits until it is in force.
+    ///
+    /// # Errors
+    /// As [`Demo::take`].
+    pub fn put(&self, file: &str, text: &str) -> Result<()> {
+        self.write(file, text)?;
+        self.reload()
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod enforce;
 mod error;
 pub mod interrupt;
+pub mod load;
 pub mod netns;
 pub mod network;
 pub mod plan;

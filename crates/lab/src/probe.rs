@@ -14,7 +14,7 @@ mod icmp;
 mod matrix;
 mod report;
 mod sctp;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -16,9 +16,15 @@ use podgate_flow::ConnectionKey;
 
 /// How long a staged event waits for the enforcing instance's.
 const WAIT: Duration = Duration::from_millis(100);
+/// How long it is remembered that a connection's difference was told, after it was last heard of: the staged
+/// instance tells of every packet that it would deny.
+const TOLD: Duration = Duration::from_secs(300);
+/// Connections that are remembered.
+const MOST_TOLD: usize = 50_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Staging {
+    told: Told,
     waiting: FxHashMap<(ConnectionKey, std::sync::Arc<str>), (Observation, bool)>,
     order: VecDeque<(Timestamp, (ConnectionKey, std::sync::Arc<str>))>,
 }
@@ -39,6 +45,7 @@ impl Staging {
         let key = (happened.connection(), happened.node.clone());
         let Some((staged, _)) = self.waiting.remove(&key) else { return };
         if staged.verdict() != happened.verdict() {
+            self.told.insert(happened.connection(), happened.time);
             happened.would = Some(Would { egress: staged.egress, ingress: staged.ingress });
         }
     }
@@ -53,6 +60,7 @@ impl Staging {
             if let Some((staged, established)) = self.waiting.remove(key)
                 && established
                 && staged.verdict() == Verdict::Denied
+                && self.told.insert(staged.connection(), *time)
             {
                 let would = Some(Would { egress: staged.egress, ingress: staged.ingress });
                 cut.push(Observation { egress: None, ingress: None, cut: false, would, ..staged });
@@ -60,6 +68,26 @@ impl Staging {
             self.order.pop_front();
         }
         cut
+    }
+}
+
+/// Connections of which it was told what staged policies would do.
+#[derive(Debug, Default)]
+struct Told {
+    last: FxHashMap<ConnectionKey, Timestamp>,
+}
+
+impl Told {
+    /// Whether it was not told before.
+    fn insert(&mut self, key: ConnectionKey, now: Timestamp) -> bool {
+        if self.last.len() >= MOST_TOLD {
+            self.last.retain(|_, last| now.since(*last) < TOLD);
+        }
+        if self.last.len() >= MOST_TOLD {
+            // Told twice is better than memory without end.
+            self.last.clear();
+        }
+        self.last.insert(key, now).is_none_or(|last| now.since(last) >= TOLD)
     }
 }
 
@@ -101,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_told_as_it_began_is_not_told_again() {
+        let mut staging = Staging::default();
+        staging.would_be(seen(Verdict::Denied), false);
+        staging.attach(&mut seen(Verdict::Allowed));
+        staging.would_be(seen(Verdict::Denied), true);
+        assert!(staging.left_over(Timestamp(0).after(WAIT)).is_empty());
+    }
+
+    #[test]
     fn what_goes_on_and_would_be_cut_is_told_after_a_while() {
         let mut staging = Staging::default();
         staging.would_be(seen(Verdict::Denied), true);
@@ -108,6 +145,15 @@ mod tests {
         let told = staging.left_over(Timestamp(0).after(WAIT));
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].verdict(), told[0].egress), (Verdict::Allowed, None));
+        // Its next packets say nothing new, for as long as there are some.
+        for minutes in 1..8 {
+            let later = Timestamp(0).after(TOLD / 2 * minutes);
+            staging.would_be(Observation { time: later, ..seen(Verdict::Denied) }, true);
+            assert!(staging.left_over(later.after(WAIT)).is_empty(), "{minutes}");
+        }
+        let much_later = Timestamp(0).after(TOLD * 10);
+        staging.would_be(Observation { time: much_later, ..seen(Verdict::Denied) }, true);
+        assert_eq!(staging.left_over(much_later.after(WAIT)).len(), 1);
         // A denial that the enforcing instance made too, and only counted.
         staging.would_be(seen(Verdict::Denied), false);
         assert!(staging.left_over(Timestamp(0).after(WAIT)).is_empty());

@@ -1,9 +1,11 @@
-//! `podgate demo`: a shop whose policies arrive one by one, each with what it changes.
+//! `podgate demo`: stories that are told with real packets.
+
+mod rollout;
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use podgate_lab::demo::{COLUMNS, Demo, Edit, Look, Mark, ROWS, Step, steps};
 use podgate_lab::{Lab, interrupt};
 use podgate_policy::Verdict;
@@ -16,6 +18,9 @@ const LAB: &str = "demo";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// What is told.
+    #[arg(value_enum, default_value_t = Tale::Policies, value_name = "STORY")]
+    story: Tale,
     /// Leave the lab up at the end, to play with.
     #[arg(long)]
     keep: bool,
@@ -25,6 +30,28 @@ pub struct Arguments {
     /// Where to put the shop's manifests: a new or empty directory, or one that an earlier demo made.
     #[arg(long, default_value = "/run/podgate/demo")]
     dir: PathBuf,
+}
+
+/// The stories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tale {
+    /// A shop whose policies arrive one by one, each with what it opens and closes.
+    Policies,
+    /// A default deny comes to the running shop: staged, recommended, replayed, enforced, and attacked.
+    Rollout,
+}
+
+/// Whether to wait for the user between steps.
+struct Pauses(bool);
+
+impl Pauses {
+    fn after_step(&self) {
+        if self.0 && std::io::stdin().is_terminal() {
+            style::line(&format!("{FAINT}Enter for the next step{FAINT:#}"));
+            // Whoever closes the terminal waits for nothing.
+            let _ = std::io::stdin().lock().read_line(&mut String::new());
+        }
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -41,7 +68,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         report.took.as_secs_f64()
     ));
     style::line("Every answer below is a real connection; the reasons are the kernel's own verdict tables.");
-    let walked = walk(&demo, arguments.pause);
+    let pauses = Pauses(arguments.pause);
+    let walked = match arguments.story {
+        Tale::Policies => walk(&demo, &pauses),
+        Tale::Rollout => rollout::walk(&demo, &pauses),
+    };
     // Whatever happened: a lab is left up only where the user asked for it.
     if arguments.keep && walked.is_ok() {
         invite(&demo);
@@ -53,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     walked
 }
 
-fn walk(demo: &Demo, pause: bool) -> Outcome {
+fn walk(demo: &Demo, pauses: &Pauses) -> Outcome {
     let mut before: Option<Look> = None;
     let mut all_agree = true;
     let steps = steps();
@@ -70,10 +101,7 @@ fn walk(demo: &Demo, pause: bool) -> Outcome {
         }
         all_agree &= verdict(&look);
         before = Some(look);
-        if pause && std::io::stdin().is_terminal() {
-            style::line(&format!("{FAINT}Enter for the next step{FAINT:#}"));
-            let _ = std::io::stdin().lock().read_line(&mut String::new());
-        }
+        pauses.after_step();
     }
     Ok(if all_agree { FINE } else { FINDINGS })
 }
@@ -183,7 +211,7 @@ fn invite(demo: &Demo) {
         demo.dir().display()
     ));
     for command in [
-        format!("podgate lab watch --name {name}"),
+        "podgate observe --follow".to_owned(),
         format!("podgate lab probe --name {name}"),
         format!("podgate lab exec --name {name} web/frontend -- ping -c1 -W1 10.96.0.1"),
         format!("podgate lab down --name {name}"),

@@ -179,6 +179,13 @@ fn the_outside_and_nodes_have_no_half_of_their_own() {
 }
 
 #[test]
+fn an_established_connection_that_staged_policies_would_cut_is_let_through() {
+    let mut alone = seen("node-1", WEB, DB, None, None);
+    alone.would = Some(Would { egress: denied(), ingress: None });
+    check(&[(0, alone)], &["0 Allowed at node-1: - -"]);
+}
+
+#[test]
 fn the_record_has_names_service_and_sums() {
     let names = names();
     let mut joiner = Joiner::new();
