@@ -58,7 +58,10 @@ class App {
   names(): Promise<[Place[], PolicySummary[]]> {
     if (this.#names === undefined || this.#namesOf !== this.revision) {
       this.#namesOf = this.revision;
-      const names = Promise.all([client.vocabulary().then((it) => it.places), client.policies({})]);
+      const names = Promise.all([
+        client.places().then((it) => it.places),
+        client.policies({}).then((it) => it.policies),
+      ]);
       names.catch(() => (this.#names = undefined));
       this.#names = names;
     }

@@ -102,14 +102,14 @@ export const client = {
   timeline: (filters: Params, query: TimeWindow & { buckets?: number }, signal?: AbortSignal) =>
     get<api.Timeline>('timeline', { ...filters, ...query }, signal),
   policies: (query: { since?: string }, signal?: AbortSignal) =>
-    get<api.PolicySummary[]>('policies', { ...query }, signal),
+    get<api.PolicyList>('policies', { ...query }, signal),
   policy: (id: string, query: { since?: string }, signal?: AbortSignal) =>
     get<api.PolicyDetails>(`policies/${encodeURIComponent(id)}`, { ...query }, signal),
-  findings: (signal?: AbortSignal) => get<api.Finding[]>('findings', {}, signal),
+  findings: (signal?: AbortSignal) => get<api.FindingList>('findings', {}, signal),
   whatIf: (candidate: api.Candidate, signal?: AbortSignal) => post<api.WhatIf>('what-if', candidate, signal),
   complete: (body: { yaml: string; line: number; column: number }, signal?: AbortSignal) =>
     post<api.Completions>('complete', body, signal),
   recommendations: (query: { since?: string; namespace?: string }, signal?: AbortSignal) =>
     get<api.Recommendation>('recommendations', { ...query }, signal),
-  vocabulary: (signal?: AbortSignal) => get<api.Vocabulary>('vocabulary', {}, signal),
+  places: (signal?: AbortSignal) => get<api.Places>('places', {}, signal),
 };

@@ -31,3 +31,8 @@ export const COLOURS: Readonly<Record<Shown, string>> = {
 export function ofAnswer(answer: string): Shown {
   return answer === 'yes' ? 'allowed' : answer === 'no' ? 'denied' : 'partly';
 }
+
+/** A verdict of the API. */
+export function shown(verdict: string): Shown {
+  return verdict === 'allowed' || verdict === 'denied' ? verdict : 'unknown';
+}

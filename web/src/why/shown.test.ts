@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { ofStory } from './shown';
 
 test('a story’s policies and rules have the names that links need', () => {
-  const rule = { index: 2, effect: 'deny', peer: true, port: true, matches: true, decides: true };
+  const rule = { index: 2, effect: 'deny' as const, peer: true, port: true, matches: true, decides: true };
   const side = ofStory(
     {
       verdict: 'denied',

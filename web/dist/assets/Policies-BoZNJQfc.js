@@ -1,1 +1,0 @@
-import{r as e}from"./index-B2K6-gR9.js";import{E as t,I as n,J as r,w as i,z as a}from"./index-client-Btf5qhHy.js";var o=t(`<div class="view"><h1>Policies</h1> <!></div>`);function s(t){var s=o(),c=a(n(s),2);e(c,{kind:`loading`}),r(s),i(t,s)}export{s as default};
