@@ -21,6 +21,9 @@ pub struct Arguments {
     /// What is told.
     #[arg(value_enum, default_value_t = Tale::Policies, value_name = "STORY")]
     story: Tale,
+    /// Name of the lab that it makes; one that is up is taken down first.
+    #[arg(long, default_value = LAB, value_name = "NAME")]
+    name: String,
     /// Leave the lab up at the end, to play with.
     #[arg(long)]
     keep: bool,
@@ -56,7 +59,7 @@ impl Pauses {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     interrupt::catch()?;
-    let lab = Lab::new(LAB)?;
+    let lab = Lab::new(&arguments.name)?;
     let exe = std::env::current_exe()
         .map_err(|error| Failure::bad(format!("find the podgate binary itself: {error}")))?;
     let (demo, report) = Demo::start(lab.clone(), &arguments.dir, &exe)?;
@@ -99,7 +102,7 @@ fn walk(demo: &Demo, pauses: &Pauses) -> Outcome {
         if let Some(before) = &before {
             changes(&look, before);
         }
-        all_agree &= verdict(&look);
+        all_agree &= verdict(demo, &look);
         before = Some(look);
         pauses.after_step();
     }
@@ -186,7 +189,7 @@ fn changes(look: &Look, before: &Look) {
 }
 
 /// Whether every connection went as policy says.
-fn verdict(look: &Look) -> bool {
+fn verdict(demo: &Demo, look: &Look) -> bool {
     let differences = look.report.differences().count();
     let tried = look.report.cells.len();
     if differences == 0 {
@@ -198,7 +201,8 @@ fn verdict(look: &Look) -> bool {
     }
     style::error(&format!(
         "{differences} of {tried} connections went otherwise than policy says: run \
-         `podgate lab probe --name {LAB}` for the list, and please report it"
+         `podgate lab probe --name {}` for the list, and please report it",
+        demo.lab().name()
     ));
     false
 }
