@@ -8,6 +8,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use podgate_flow::FlowRecord;
+use podgate_hubble::client::Address;
+use podgate_hubble::proto::podgate::v1::GetRecordsRequest;
+use podgate_hubble::{Heard, Server};
 use podgate_lab::netns;
 use podgate_lab::up::require_root;
 use podgate_lab_kubernetes::cluster::CONTROL_PLANE_VARIABLE;
@@ -176,4 +180,19 @@ pub fn logs(cluster: &Cluster) -> String {
         format!("{part}:\n{}\n", lines[lines.len().saturating_sub(20)..].join("\n"))
     });
     ends.collect()
+}
+
+/// The flows that a node's agent remembers, oldest first.
+pub fn flows(cluster: &Cluster, node: usize) -> Vec<FlowRecord> {
+    let socket = Address::Unix(cluster.agent_dir(node).join("hubble.sock"));
+    let server = Server::connect(socket, None, Duration::from_secs(5)).unwrap();
+    let mut records = Vec::new();
+    let read = server.read(GetRecordsRequest::default(), |heard| {
+        if let Heard::Record(record) = heard {
+            records.push(*record);
+        }
+        true
+    });
+    read.unwrap();
+    records
 }

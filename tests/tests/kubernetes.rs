@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use podgate_flow::ServiceName;
 use podgate_lab_kubernetes::{Cluster, Part, Room};
-use podgate_tests::kubernetes::{Asking, logs, says, start, wait_until};
+use podgate_tests::kubernetes::{Asking, flows, logs, says, start, wait_until};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_cluster-process");
 
@@ -98,9 +99,25 @@ fn what_kubectl_applies_is_scheduled_wired_and_enforced() {
         .unwrap();
     let ips: Vec<IpAddr> = ips.split_whitespace().map(|ip| ip.parse().unwrap()).collect();
     assert_eq!(ips.len(), 2, "{ips:?}");
-    for ip in ips {
-        check(&cluster, &friend.netns, ip, "shop/web-");
-        assert_eq!(says(&stranger.netns, ip, 8080), "silent", "through the Service's {ip}");
+    for ip in &ips {
+        check(&cluster, &friend.netns, *ip, "shop/web-");
+        assert_eq!(says(&stranger.netns, *ip, 8080), "silent", "through the Service's {ip}");
+    }
+    // The agents' records have what was asked for, and what of it answered.
+    for (node, client) in [(1, "shop/friend"), (2, "shop/stranger")] {
+        wait_until(&format!("node-{node} tells of the Service"), || {
+            let flows = flows(&cluster, node);
+            ips.iter().all(|ip| {
+                flows.iter().any(|flow| {
+                    let is_service =
+                        |service: &ServiceName| (&*service.namespace, &*service.name) == ("shop", "web");
+                    flow.asked == Some((*ip, 8080).into())
+                        && flow.service.as_deref().is_some_and(is_service)
+                        && flow.source.party.to_string() == client
+                        && flow.destination.party.to_string().starts_with("shop/web-")
+                })
+            })
+        });
     }
     // What nobody isolates answers everybody.
     check(&cluster, &stranger.netns, friend.ips[0], "shop/friend");

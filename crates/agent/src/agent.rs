@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::feedback::{self, Said, Write};
 use crate::gate::{Gate, InForce};
 use crate::http::{self, Health, Served};
-use crate::inventory::{FOLLOWED, Inventory, LocalPod, is_of};
+use crate::inventory::{Inventory, LocalPod, is_of};
 use crate::memory::{Known, Memory};
 use crate::metrics::{Kind, Metrics, Resource, Scope, State};
 use crate::options::{Options, PodConditions};
@@ -117,7 +117,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let sink = move |read, news| {
         drop(messages.send(Message::News(Heard { read, decoded: Instant::now() }, news)));
     };
-    let watching = watch(&client, &FOLLOWED, runtime.handle(), sink);
+    let watching = watch(&client, &Watched::ALL, runtime.handle(), sink);
     agent.serve(&inbox, &watching);
     drop(watching);
     // The last traces are sent as soon as nobody tells any more.
@@ -271,7 +271,7 @@ impl Agent {
             waiting: Vec::new(),
             said: Said::default(),
             writes,
-            sources: FOLLOWED.into_iter().map(|what| (what, Source::default())).collect(),
+            sources: Watched::ALL.into_iter().map(|what| (what, Source::default())).collect(),
             faults: BTreeMap::new(),
             repairs: BTreeMap::new(),
             metrics,

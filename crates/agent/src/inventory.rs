@@ -102,7 +102,7 @@ impl Inventory {
 
     /// The kinds that haven't been listed yet.
     pub(crate) fn missing(&self) -> impl Iterator<Item = Watched> {
-        FOLLOWED.into_iter().filter(|what| !self.synced.contains(what))
+        JUDGING.into_iter().filter(|what| !self.synced.contains(what))
     }
 
     /// Pods of this node, in order of their names.
@@ -375,8 +375,8 @@ impl Inventory {
     }
 }
 
-/// What the agent follows.
-pub(crate) const FOLLOWED: [Watched; 7] = [
+/// What verdicts depend on.
+pub(crate) const JUDGING: [Watched; 7] = [
     Watched::Namespaces,
     Watched::Nodes,
     Watched::Pods,

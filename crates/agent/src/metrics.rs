@@ -107,7 +107,7 @@ impl Metrics {
         };
         metrics.register(&mut registry);
         // A counter that has never been touched would be missing, and its first count no increase.
-        for what in crate::inventory::FOLLOWED {
+        for what in podgate_kube::Watched::ALL {
             let label = Resource { resource: what.resource() };
             drop(metrics.news.get_or_create(&label));
             drop(metrics.interruptions.get_or_create(&label));

@@ -374,6 +374,11 @@ impl Cluster {
         Ok(place(node, &sandbox))
     }
 
+    /// Where the sockets of a node's agent are.
+    pub fn agent_dir(&self, node: usize) -> PathBuf {
+        agent_dir(&self.site, node)
+    }
+
     /// All pods that have a network, with the node that each runs on, sorted by namespace, name and age.
     pub fn pods(&self) -> Vec<(String, Sandbox)> {
         let nodes = (1..=self.spec.nodes).map(node_name);

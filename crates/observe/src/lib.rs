@@ -12,6 +12,7 @@ mod keeper;
 mod misses;
 mod observation;
 mod observer;
+mod services;
 mod staged;
 
 pub use dns::{Answer, BindingCounts, BindingLimits, Bindings, Changes, DnsCounts, Nothing, Resolvers, read};

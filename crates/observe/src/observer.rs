@@ -1,14 +1,15 @@
 //! Everything between a node's kernel and the history: names, joining, totals, what is staged.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use podgate_api::Service;
 use podgate_datapath::{DnsMessage, EdgeTotal, Event};
 use podgate_flow::{
     Edge, EdgeMinute, Edges, FlowRecord, FlowVerdict, History, Joiner, Names, Observation, OwnerName, Party,
-    PolicyVersion, Timestamp, Totals,
+    PolicyVersion, Protocol, Timestamp, Totals,
 };
 use podgate_policy::{Cluster, DeciderId, Verdict};
 use rustc_hash::FxHashSet;
@@ -16,6 +17,7 @@ use rustc_hash::FxHashSet;
 use crate::dns::{BindingLimits, Dns, DnsCounts, Resolvers};
 use crate::misses::Misses;
 use crate::observation::{boot_time, count, observation, since_boot};
+use crate::services::Services;
 use crate::staged::Staging;
 
 /// Addresses whose names are kept at hand; more of them, and all are looked up anew.
@@ -32,6 +34,9 @@ pub struct Observer {
     /// Addresses that have a name at hand which may be another's by now.
     stale: FxHashSet<IpAddr>,
     at_hand: FxHashSet<IpAddr>,
+    services: Services,
+    /// Service ports that have a name at hand.
+    called: FxHashSet<(SocketAddr, Protocol)>,
     /// What came since the last turn.
     seen: Vec<Observation>,
     staging: Staging,
@@ -54,6 +59,8 @@ impl Observer {
             history,
             stale: FxHashSet::default(),
             at_hand: FxHashSet::default(),
+            services: Services::default(),
+            called: FxHashSet::default(),
             seen: Vec::new(),
             staging: Staging::default(),
             misses: Misses::default(),
@@ -65,7 +72,7 @@ impl Observer {
         }
     }
 
-    /// The address book, for what the engine doesn't know: nodes, Services, workloads.
+    /// The address book, for what the engine doesn't know: nodes, workloads, Services that aren't applied.
     pub fn names(&mut self) -> &mut Names {
         &mut self.names
     }
@@ -82,9 +89,36 @@ impl Observer {
         }
     }
 
-    /// Says that any address may have changed hands.
+    /// Says that any address may have changed hands, nodes' included.
     pub fn touch_all(&mut self) {
         self.stale.extend(&self.at_hand);
+        self.forget_called();
+    }
+
+    /// Adds or replaces a Service, for the names of what clients call.
+    pub fn apply_service(&mut self, service: &Service) {
+        if self.services.apply(service) {
+            self.forget_called();
+        }
+    }
+
+    /// Forgets a Service.
+    pub fn delete_service(&mut self, namespace: &str, name: &str) {
+        if self.services.delete(namespace, name) {
+            self.forget_called();
+        }
+    }
+
+    /// Says that a list of all Services begins.
+    pub fn list_services(&mut self) {
+        self.services.list();
+    }
+
+    /// Says that the list is complete: Services that weren't applied since it began are gone.
+    pub fn sweep_services(&mut self) {
+        if self.services.sweep() {
+            self.forget_called();
+        }
     }
 
     /// Takes a node's event. [`Observer::turn`] makes a record of it.
@@ -216,6 +250,29 @@ impl Observer {
         self.find(event.destination, cluster);
         self.find_decider(event.egress, cluster);
         self.find_decider(event.ingress, cluster);
+        if let Some(at) = event.original_destination {
+            self.find_service(at, Protocol(event.protocol), cluster);
+        }
+    }
+
+    /// Has the name of the Service at hand that a client called.
+    fn find_service(&mut self, at: SocketAddr, protocol: Protocol, cluster: &Cluster) {
+        if self.called.contains(&(at, protocol)) {
+            return;
+        }
+        if self.called.len() >= NAMES_AT_HAND {
+            self.forget_called();
+        }
+        if let Some(service) = self.services.find(at, protocol, cluster.node_at(at.ip()).is_some()) {
+            self.names.set_service(at, protocol, Some(Arc::new(service)));
+            self.called.insert((at, protocol));
+        }
+    }
+
+    fn forget_called(&mut self) {
+        for (at, protocol) in self.called.drain() {
+            self.names.set_service(at, protocol, None);
+        }
     }
 
     /// Has the name of a decider at hand. The engine knows those that went a while ago, too.

@@ -56,6 +56,25 @@ impl Agent {
         }
     }
 
+    /// Takes what is told of Services, which no verdict depends on; gives back all else.
+    pub(super) fn hear_service(&mut self, news: News) -> Option<News> {
+        match news {
+            News::Applied(Watched::Services, item) => {
+                if let Object::Service(service) = &item.object {
+                    self.observer.apply_service(service);
+                }
+            }
+            News::Deleted(Watched::Services, key, _) => {
+                self.observer.delete_service(&key.namespace, &key.name);
+            }
+            News::Listing(Watched::Services) => self.observer.list_services(),
+            News::Synced(Watched::Services) => self.observer.sweep_services(),
+            News::Absent(Watched::Services) | News::Unreadable(Watched::Services, ..) => {}
+            other => return Some(other),
+        }
+        None
+    }
+
     pub(super) fn count_losses(&mut self, counters: &Counters) {
         let losses = Losses {
             kernel: counters.events_lost,

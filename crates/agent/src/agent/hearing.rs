@@ -43,6 +43,7 @@ impl Agent {
             };
             self.note_source(&news, &fault);
             self.touch_names(&news);
+            let Some(news) = self.hear_service(news) else { continue };
             let note = self.tracer.as_ref().and_then(|tracer| tracer.note(&news));
             let effect = self.staging.take(news, &mut self.inventory, &mut self.gate);
             is_own_node |= effect.is_own_node;

@@ -16,13 +16,13 @@ impl World {
     fn new() -> World {
         let mut world =
             World { inventory: Inventory::new(NODE, Vec::new()), cluster: Cluster::new(Settings::default()) };
-        for what in FOLLOWED {
+        for what in JUDGING {
             world.take(News::Listing(what));
         }
         for name in ["shop", "other"] {
             world.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
         }
-        for what in FOLLOWED {
+        for what in JUDGING {
             assert!(!world.inventory.is_synced());
             world.take(News::Synced(what));
         }

@@ -133,6 +133,44 @@ fn an_address_that_changes_hands_changes_its_name() {
 }
 
 #[test]
+fn a_record_names_the_service_that_the_client_asked_for_as_long_as_it_has_the_address() {
+    let cluster = cluster();
+    let mut observer = observer();
+    let asking = Event {
+        original_destination: Some("10.96.0.7:80".parse().unwrap()),
+        ..event(Verdict::Allowed, DeciderId::NOT_ISOLATED)
+    };
+    let named = |observer: &mut Observer| {
+        observer.event(&"n1".into(), &asking, &cluster);
+        let record = observer.turn(crate::wall_clock(), &cluster).0.remove(0);
+        record.service.as_ref().map(|service| (service.namespace.clone(), service.name.clone(), service.port))
+    };
+    let service = |name: &str| {
+        let text = format!(
+            "{{kind: Service, apiVersion: v1, metadata: {{name: {name}, namespace: shop}}, \
+             spec: {{clusterIP: 10.96.0.7, ports: [{{port: 80}}]}}}}"
+        );
+        match podgate_api::load_text("s.yaml", &text).objects.remove(0) {
+            Object::Service(service) => service,
+            other => panic!("{other:?}"),
+        }
+    };
+    let is = |name: &str| Some(("shop".to_owned(), name.to_owned(), 80));
+    assert_eq!(named(&mut observer), None);
+    observer.list_services();
+    observer.apply_service(&service("db"));
+    observer.sweep_services();
+    assert_eq!(named(&mut observer), is("db"));
+    observer.delete_service("shop", "db");
+    assert_eq!(named(&mut observer), None, "nobody has the address");
+    observer.apply_service(&service("next"));
+    assert_eq!(named(&mut observer), is("next"));
+    observer.list_services();
+    observer.sweep_services();
+    assert_eq!(named(&mut observer), None, "it went while nobody listened");
+}
+
+#[test]
 fn staged_policies_are_told_of_and_decide_nothing() {
     let candidate = cluster();
     let mut open = Cluster::new(Settings::default());
