@@ -116,7 +116,7 @@ function paintGroupNames(context: CanvasRenderingContext2D, picture: Picture, se
     const size = far ? Math.min(17, Math.max(9, height * 0.3)) : Math.min(14, Math.max(11, 13 * view.scale));
     if (width < 28 || height < 9) continue;
     context.font = `600 ${size}px ${font}`;
-    const text = fitted(context, group.name === '' ? 'outside of the cluster' : group.name, width - 12);
+    const text = fitted(context, group.name === '' ? 'outside' : group.name, width - 12);
     if (text === '') continue;
     if (far) {
       const wide = context.measureText(text).width;
@@ -161,7 +161,10 @@ function paintEdges(
     const stroke = STROKES[layer];
     context.strokeStyle = palette.layer[layer];
     context.fillStyle = palette.layer[layer];
-    context.globalAlpha = strong.size > 0 || edges.length < 60 ? 1 : stroke.alpha;
+    // A crowd fades, but for what needs somebody's eye.
+    const crowd =
+      edges.length < 60 || strong.size > 0 ? 1 : edges.length < 400 ? stroke.alpha : stroke.alpha * 0.5;
+    context.globalAlpha = layer === 'denied' || layer === 'staged' ? Math.max(crowd, 0.9) : crowd;
     for (const emphasised of [false, true]) {
       const some = own.filter((index) => strong.has(index) === emphasised);
       if (some.length === 0) continue;

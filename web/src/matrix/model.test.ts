@@ -131,7 +131,7 @@ describe('model', () => {
       { from: 'shop/backend', to: 'data/database', before: 'TCP 5432', after: 'none' },
       { from: 'gone/gone', to: 'data/database', before: 'TCP 5432', after: 'none' },
     ]);
-    expect(compared.changed).toBe(2);
+    expect(compared.changed).toEqual({ opened: 1, closed: 1, changed: 0 });
     expect(compared.change(3, 0)?.kind).toBe('opened');
     expect(compared.changeAt({ fold: true, group: 1 }, { fold: true, group: 0 })).toBe('closed');
     expect(compared.changeAt({ fold: true, group: 0 }, { fold: true, group: 0 })).toBeUndefined();

@@ -155,8 +155,11 @@ export class Model {
     return this.changes.get(this.key(from, to));
   }
 
-  get changed(): number {
-    return this.changes.size;
+  /** How many cells change, by kind. */
+  get changed(): Record<ChangeKind, number> {
+    const count = { opened: 0, closed: 0, changed: 0 };
+    for (const { kind } of this.changes.values()) count[kind] += 1;
+    return count;
   }
 
   evidenceOf(from: number, to: number): Evidence | undefined {

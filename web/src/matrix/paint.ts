@@ -183,12 +183,12 @@ function border(items: readonly Item[], at: number): boolean {
 }
 
 function paintRings(context: CanvasRenderingContext2D, picture: Picture): void {
-  const { frame, palette, hover, cursor, selected } = picture;
+  const { lines, columns, frame, palette, hover, cursor, selected } = picture;
   if (hover !== undefined) {
     context.globalAlpha = 0.12;
     context.fillStyle = palette.focus;
-    context.fillRect(frame.left, yOf(frame, hover.line), frame.width, CELL);
-    context.fillRect(xOf(frame, hover.column), frame.top, CELL, frame.height);
+    context.fillRect(frame.left, yOf(frame, hover.line), xOf(frame, columns.length) - frame.left, CELL);
+    context.fillRect(xOf(frame, hover.column), frame.top, CELL, yOf(frame, lines.length) - frame.top);
     context.globalAlpha = 1;
   }
   for (const [place, width] of [
