@@ -19,18 +19,26 @@ const first = new Set([join(dist, 'index.html')]);
 for (const match of readFileSync(join(dist, 'index.html'), 'utf8').matchAll(/(?:src|href)="\.\/([^"]+)"/g)) {
   first.add(join(dist, match[1]));
 }
-for (const path of first) {
-  if (!path.endsWith('.js')) continue;
-  for (const match of readFileSync(path, 'utf8').matchAll(/(?:from|import)\s*"(\.\/[^"]+\.js)"/g)) {
-    first.add(join(path, '..', match[1]));
+follow(first);
+// What the editor needs besides.
+const editor = new Set(files.filter((path) => /[/\\]editor-[^/\\]*\.js$/.test(path)));
+follow(editor);
+
+/** Adds what a set's files import without waiting for anything. */
+function follow(set) {
+  for (const path of set) {
+    if (!path.endsWith('.js')) continue;
+    for (const match of readFileSync(path, 'utf8').matchAll(
+      /(?:from|import)\s*["'`](\.\/[^"'`]+\.js)["'`]/g,
+    )) {
+      set.add(join(path, '..', match[1]));
+    }
   }
 }
 
 const sums = {
   first: [...first].reduce((sum, path) => sum + packed(path), 0),
-  editor: files
-    .filter((path) => /[/\\]editor-[^/\\]*\.js$/.test(path))
-    .reduce((sum, path) => sum + packed(path), 0),
+  editor: [...editor].filter((path) => !first.has(path)).reduce((sum, path) => sum + packed(path), 0),
   whole: files.reduce((sum, path) => sum + readFileSync(path).length, 0),
 };
 for (const path of files) {

@@ -48,15 +48,16 @@ test('records without an id are all different', () => {
   expect(new Set(ids(feed.rows)).size).toBe(2);
 });
 
-test('rows don’t grow without end, and pages go on behind the last that is kept', () => {
+test('rows don’t grow without end; what was let go ends the pages', () => {
   const feed = new Feed();
-  feed.begin(page([1, 0], '0'));
-  feed.come(
-    Array.from({ length: MOST - 1 }, (_, i) => record(i + 2)),
-    false,
-  );
-  expect(feed.rows).toHaveLength(MOST);
-  expect(feed.next).toBe('1');
-  feed.extend(page([0]));
-  expect(ids(feed.rows).slice(-2)).toEqual(['1', '0']);
+  feed.begin(page([1, 0], 'more'));
+  const many = Array.from({ length: MOST - 2 }, (_, i) => record(i + 2));
+  feed.come(many, false);
+  expect([feed.rows.length, feed.next, feed.full]).toEqual([MOST, 'more', false]);
+  feed.come([record(MOST)], false);
+  expect([feed.rows.length, feed.next, feed.full]).toEqual([MOST, undefined, true]);
+  feed.extend(page([0], 'even more'));
+  expect([feed.rows.at(-1)?.id, feed.next]).toEqual(['1', undefined]);
+  feed.begin(page([1]));
+  expect(feed.full).toBe(false);
 });

@@ -13,6 +13,8 @@ export class Feed {
   waiting: readonly Row[] = [];
   /** What `before` of the next page is; `undefined`: there is none. */
   next: string | undefined;
+  /** Older rows were let go: there is no next page, but there are older flows. */
+  full = false;
   #known = new Set<string>();
   #unnamed = 0;
 
@@ -22,10 +24,12 @@ export class Feed {
     this.waiting = [];
     this.rows = this.#fresh(page.records);
     this.next = page.next;
+    this.full = false;
   }
 
-  /** A further page. */
+  /** A further page; none where rows were let go meanwhile. */
   extend(page: FlowPage): void {
+    if (this.full) return;
     this.rows = [...this.rows, ...this.#fresh(page.records)];
     this.next = page.next;
   }
@@ -43,9 +47,10 @@ export class Feed {
     this.waiting = [];
     this.rows = all.slice(0, MOST);
     for (const gone of all.slice(MOST)) this.#known.delete(gone.id);
-    const oldest = this.rows[MOST - 1];
-    // Pages go on behind the oldest row that is kept.
-    if (all.length > MOST && oldest) this.next = oldest.id;
+    if (all.length > MOST) {
+      this.full = true;
+      this.next = undefined;
+    }
   }
 
   /** Those not among the rows yet: a stream repeats what the page had when it starts. */

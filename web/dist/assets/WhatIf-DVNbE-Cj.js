@@ -1,1 +1,0 @@
-import{r as e}from"./index-BmnqRFwX.js";import{B as t,D as n,L as r,T as i,Y as a}from"./index-client-DpHBmwC2.js";var o=n(`<div class="view"><h1>WhatIf</h1> <!></div>`);function s(n){var s=o(),c=t(r(s),2);e(c,{kind:`loading`}),a(s),i(n,s)}export{s as default};
