@@ -47,10 +47,13 @@ export function paint(context: CanvasRenderingContext2D, picture: Picture): void
   context.scale(view.scale, view.scale);
   paintGroups(context, picture, seen);
   const drawn: number[] = [];
-  scene.curves.forEach((curve, index) => {
-    if (looks.plain[index] && overlaps(bounds(curve), seen)) drawn.push(index);
-  });
-  paintEdges(context, picture, drawn);
+  if (!isFar(picture)) {
+    scene.curves.forEach((curve, index) => {
+      if (looks.plain[index] && overlaps(bounds(curve), seen)) drawn.push(index);
+    });
+  }
+  if (isFar(picture)) paintBundles(context, picture, seen);
+  else paintEdges(context, picture, drawn);
   scene.boxes.forEach((box, index) => {
     if (overlaps(box, seen)) paintNode(context, picture, index, false);
   });
@@ -84,6 +87,37 @@ export function paintLit(
     if (box !== undefined && overlaps(box, seen)) paintNode(context, picture, index, strong.nodes.has(index));
   }
   context.restore();
+}
+
+/** From afar, namespaces and what is between them is all that one can tell apart. */
+export function isFar({ scene, view }: Pick<Picture, 'scene' | 'view'>): boolean {
+  return view.scale < FAR && scene.map.groups.length > 1;
+}
+
+/** Edges between namespaces, the thicker the more they are. */
+function paintBundles(context: CanvasRenderingContext2D, picture: Picture, seen: Box): void {
+  const { looks, palette, view } = picture;
+  const shown = looks.bundles.filter((bundle) => overlaps(bounds(bundle.curve), seen));
+  const crowd = shown.length > 300 ? 0.45 : shown.length > 80 ? 0.65 : 0.9;
+  for (const layer of LAYERS.toReversed()) {
+    context.strokeStyle = palette.layer[layer];
+    context.fillStyle = palette.layer[layer];
+    context.globalAlpha = layer === 'denied' || layer === 'staged' ? Math.max(0.8, crowd) : crowd;
+    for (const { curve, count, layer: own } of shown) {
+      if (own !== layer) continue;
+      const width = (0.8 + Math.log2(count + 1) * 0.6) / view.scale;
+      context.lineWidth = width;
+      context.setLineDash(STROKES[layer].dash.map((length) => length / view.scale));
+      context.beginPath();
+      trace(context, curve);
+      context.stroke();
+      context.setLineDash([]);
+      context.beginPath();
+      head(context, curve, 5 / view.scale + width);
+      context.fill();
+    }
+  }
+  context.globalAlpha = 1;
 }
 
 function paintGroups(context: CanvasRenderingContext2D, picture: Picture, seen: Box): void {

@@ -94,6 +94,24 @@ describe('scene', () => {
     expect(it_.badges[3]).toEqual([]);
   });
 
+  it('takes edges between namespaces together, and is as bad as the worst of them', () => {
+    const groups = ['a', 'b'].map((name, index) => ({ name, x: index * 300, y: 0, w: 200, h: 200 }));
+    const grouped = scene({
+      ...map(
+        [
+          node('a/x', 10, 10, { group: 0 }),
+          node('a/y', 10, 60, { group: 0 }),
+          node('b/z', 310, 10, { group: 1 }),
+        ],
+        [edge(0, 2), edge(1, 2, { allowed: '', seen: { ...seen, denied: 1 } }), edge(0, 1)],
+      ),
+      groups,
+    });
+    const { bundles } = looks(grouped, new Set(DEFAULT_LAYERS));
+    expect(bundles.map(({ count, layer }) => ({ count, layer }))).toEqual([{ count: 2, layer: 'denied' }]);
+    expect([bundles[0]?.curve.x0, bundles[0]?.curve.x3]).toEqual([200, 300]);
+  });
+
   it('lights up a node with its neighbours, folded ones too', () => {
     const around = lit(it_, seenNow, { node: 0 });
     expect([...around.nodes].sort()).toEqual([0, 1, 2, 3]);

@@ -3,7 +3,7 @@ import type { Box } from '../canvas/viewport';
 import { counted } from '../ui/format';
 import { SAMPLES, route, sample, type Curve } from './geometry';
 import { Grid } from './grid';
-import { look, type Layer } from './layers';
+import { LAYERS, look, type Layer } from './layers';
 
 /** A hub that a node's folded edges lead to. */
 export interface Badge {
@@ -84,18 +84,46 @@ export function scene(map: MapView): Scene {
 export interface Looks {
   look: readonly (Layer | undefined)[];
   plain: readonly boolean[];
+  /** Edges between namespaces, taken together: what there is to see from afar. */
+  bundles: readonly Bundle[];
+}
+
+/** All plain edges from one namespace to another. */
+export interface Bundle {
+  curve: Curve;
+  count: number;
+  /** The weightiest of what they are. */
+  layer: Layer;
 }
 
 /** Edges of hubs wait until somebody asks for them. What was denied or would be never hides. */
 export function looks(scene: Scene, on: ReadonlySet<Layer>): Looks {
   const looked = scene.map.edges.map((edge) => look(edge, on));
-  return {
-    look: looked,
-    plain: scene.map.edges.map((edge, index) => {
-      const layer = looked[index];
-      return layer !== undefined && (!edge.folded || layer === 'denied' || layer === 'staged');
-    }),
-  };
+  const plain = scene.map.edges.map((edge, index) => {
+    const layer = looked[index];
+    return layer !== undefined && (!edge.folded || layer === 'denied' || layer === 'staged');
+  });
+  return { look: looked, plain, bundles: bundles(scene, looked, plain) };
+}
+
+function bundles(scene: Scene, looked: readonly (Layer | undefined)[], plain: readonly boolean[]): Bundle[] {
+  const { groups, nodes, edges } = scene.map;
+  const found = new Map<number, Bundle>();
+  edges.forEach((edge, index) => {
+    const layer = looked[index];
+    const from = nodes[edge.from]?.group ?? undefined;
+    const to = nodes[edge.to]?.group ?? undefined;
+    if (layer === undefined || !plain[index] || from === undefined || to === undefined || from === to) return;
+    const key = from * groups.length + to;
+    const known = found.get(key);
+    if (known === undefined) {
+      found.set(key, { curve: route(groups[from]!, groups[to]!), count: 1, layer });
+      return;
+    }
+    known.count += 1;
+    if (LAYERS.indexOf(layer) < LAYERS.indexOf(known.layer)) known.layer = layer;
+  });
+  return [...found.values()];
 }
 
 /** What is lit up: a node with its edges and its neighbours, or an edge with its ends. */

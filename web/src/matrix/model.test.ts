@@ -101,6 +101,7 @@ describe('model', () => {
     expect(model.glanceAt(lines[3]!, columns[0]!)).toBe('never');
     const differing = new Model({ ...view, rows: [0, 1, 1, 2, null] }, undefined, undefined);
     expect(differing.glanceAt({ fold: true, group: 0 }, { party: 0, group: 0 })).toBe('mixed');
+    expect(differing.shareAt({ fold: true, group: 0 }, { party: 0, group: 0 })).toBe(0.5);
     expect(model.disagreesAt({ fold: true, group: 2 }, { fold: true, group: 0 })).toBe(true);
     expect(model.disagreesAt({ fold: true, group: 0 }, { fold: true, group: 2 })).toBe(false);
   });

@@ -1,4 +1,4 @@
-import type { Disagreement, MatrixView, WhatIf } from '../api/types';
+import type { Disagreement, MatrixVerdict, MatrixView, WhatIf } from '../api/types';
 import { holds, portText, type PortQuestion } from './ports';
 
 /** What a cell says at a glance. `mixed`: a folded namespace whose workloads differ. */
@@ -65,13 +65,15 @@ export class Model {
   private readonly evidence = new Map<number, Evidence>();
   private readonly changes = new Map<number, CellChange>();
   private readonly byId: ReadonlyMap<string, number>;
-  private readonly folded = new Map<string, Glance>();
+  private readonly folded = new Map<string, { glance: Glance; share: number }>();
+  private readonly glances: readonly Glance[];
 
   constructor(
     readonly view: MatrixView,
     readonly port: PortQuestion | undefined,
     compared: WhatIf['cells'] | undefined,
   ) {
+    this.glances = view.verdicts.map((verdict) => this.read(verdict));
     this.byId = new Map(view.parties.map((party, index) => [party.id, index]));
     const groups = new Map<string, Group>();
     view.parties.forEach((party, index) => {
@@ -142,13 +144,14 @@ export class Model {
   }
 
   glanceOf(verdict: number | undefined): Glance {
-    if (verdict === undefined) return 'never';
-    const it = this.view.verdicts[verdict];
-    if (it === undefined) return 'never';
-    if (this.port !== undefined) return holds(it.named.ranges, this.port) ? 'allowed' : 'denied';
-    const ipv6 = it.ipv6 ?? it.ports;
-    if (it.ports === 'none' && ipv6 === 'none') return 'denied';
-    return it.ports === 'all' && ipv6 === 'all' ? 'allowed' : 'partly';
+    return (verdict === undefined ? undefined : this.glances[verdict]) ?? 'never';
+  }
+
+  private read(verdict: MatrixVerdict): Glance {
+    if (this.port !== undefined) return holds(verdict.named.ranges, this.port) ? 'allowed' : 'denied';
+    const ipv6 = verdict.ipv6 ?? verdict.ports;
+    if (verdict.ports === 'none' && ipv6 === 'none') return 'denied';
+    return verdict.ports === 'all' && ipv6 === 'all' ? 'allowed' : 'partly';
   }
 
   change(from: number, to: number): CellChange | undefined {
@@ -169,24 +172,33 @@ export class Model {
   /** What a cell of two items says; those of folded namespaces say what all their workloads say. */
   glanceAt(line: Item, column: Item): Glance {
     if ('party' in line && 'party' in column) return this.glance(line.party, column.party);
+    return this.together(line, column).glance;
+  }
+
+  /** How much of what a folded cell stands for is allowed, in part at least: from 0 to 1. */
+  shareAt(line: Item, column: Item): number {
+    return this.together(line, column).share;
+  }
+
+  private together(line: Item, column: Item): { glance: Glance; share: number } {
     const key = `${itemKey(line)} ${itemKey(column)}`;
     const known = this.folded.get(key);
     if (known !== undefined) return known;
     // Workloads that policy can't tell apart need one look.
     const rows = new Set(this.partiesOf(line).map((party) => this.view.rows[party]));
     const columns = new Set(this.partiesOf(column).map((party) => this.view.columns[party]));
-    let all: Glance | undefined;
+    const count: Record<Glance, number> = { allowed: 0, denied: 0, partly: 0, mixed: 0, never: 0 };
     for (const row of rows) {
       if (row === undefined || row === null) continue;
-      for (const one of columns) {
-        const glance = this.glanceOf(one === undefined ? undefined : this.view.cells[row]?.[one]);
-        if (glance === 'never' || glance === all) continue;
-        all = all === undefined ? glance : 'mixed';
-        if (all === 'mixed') break;
-      }
-      if (all === 'mixed') break;
+      const cells = this.view.cells[row];
+      for (const one of columns) count[this.glanceOf(one === undefined ? undefined : cells?.[one])] += 1;
     }
-    const result = all ?? 'never';
+    const kinds = (['allowed', 'denied', 'partly'] as const).filter((kind) => count[kind] > 0);
+    const open = count.allowed + count.partly;
+    const result = {
+      glance: kinds.length === 0 ? ('never' as const) : kinds.length === 1 ? kinds[0]! : ('mixed' as const),
+      share: open === 0 ? 0 : open / (open + count.denied),
+    };
     this.folded.set(key, result);
     return result;
   }
@@ -224,8 +236,12 @@ export class Model {
     let columns = to;
     if (filters.verdict !== undefined) {
       const wanted = filters.verdict;
-      lines = from.filter((party) => to.some((other) => this.fits(party, other, wanted)));
-      columns = to.filter((party) => from.some((other) => this.fits(other, party, wanted)));
+      const sparse = wanted === 'disagree' || wanted === 'changed';
+      // One of those that policy can't tell apart stands for all, but not for what was seen of them.
+      const some = sparse ? to : representatives(to, this.view.columns);
+      const others = sparse ? from : representatives(from, this.view.rows);
+      lines = from.filter((party) => some.some((other) => this.fits(party, other, wanted)));
+      columns = to.filter((party) => others.some((other) => this.fits(other, party, wanted)));
     }
     return { lines: this.items(lines, open), columns: this.items(columns, open) };
   }
@@ -350,6 +366,12 @@ export class Model {
   private key(from: number, to: number): number {
     return from * this.view.parties.length + to;
   }
+}
+
+/** One of each class. */
+function representatives(parties: readonly number[], classes: readonly (number | null)[]): number[] {
+  const seen = new Set<number | null | undefined>();
+  return parties.filter((party) => !seen.has(classes[party]) && seen.add(classes[party]));
 }
 
 function itemKey(item: Item): string {

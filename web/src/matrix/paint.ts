@@ -68,8 +68,16 @@ function paintCells(context: CanvasRenderingContext2D, picture: Picture, across:
       const { fill, ink } = colours(palette, glance, model.port !== undefined);
       context.fillStyle = fill;
       context.fillRect(x, y, CELL, CELL);
+      if (glance === 'mixed') {
+        // As full as it is open.
+        const height = Math.max(2, Math.round(CELL * model.shareAt(from, to)));
+        context.fillStyle = palette.verdict.allowed.ink;
+        context.globalAlpha = faded ? 0.15 : 0.5;
+        context.fillRect(x, y + CELL - height, CELL, height);
+        context.globalAlpha = faded ? 0.3 : 1;
+      }
       context.fillStyle = ink;
-      context.font = `${glance === 'denied' ? 10 : 13}px ${font}`;
+      context.font = `${glance === 'denied' || glance === 'mixed' ? 10 : 13}px ${font}`;
       if (change === undefined) context.fillText(GLANCES[glance].sign, x + CELL / 2, y + CELL / 2 + 1);
       context.globalAlpha = 1;
       if (change !== undefined) paintChange(context, picture, change, x, y);
