@@ -6,6 +6,9 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo "sudo -E env PATH=$(PATH)")
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell PATH=$(PATH) rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr a-z- A-Z_)
 
+# In front of what needs Node.js: finds one that is new enough, or installs it once.
+NODE = PATH="$$($(CURDIR)/scripts/node):$$PATH" NO_COLOR=1
+
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
 PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive podgate-observe podgate-advise podgate-bench podgate-kube podgate-analysis podgate-lint podgate-cni podgate-agent podgate-lab-kubernetes
@@ -41,10 +44,10 @@ book:
 
 # The page, web/dist: it is committed, so that building podgate needs no Node.
 web: web/node_modules/.package-lock.json
-	cd web && npm run build
+	cd web && $(NODE) npm run build
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
-	cd web && npm ci
+	cd web && $(NODE) npm ci
 
 demo: build
 	$(SUDO) $(TARGET)/release/podgate demo $(DEMO)
@@ -77,7 +80,7 @@ test-kernel:
 
 # The page's logic, its types, form and size; and that web/dist is what its sources build.
 test-web: web/node_modules/.package-lock.json
-	cd web && npm test && npm run check && npm run check-dist
+	cd web && $(NODE) sh -c 'npm test && npm run check && npm run check-dist'
 
 # The chart, the manifests, the alerts and the dashboard, with tools that are built once: some minutes.
 test-deploy:

@@ -11,6 +11,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // What others wrote goes along with their licences.
+    license: { fileName: 'licenses.md' },
     // e2e and the size check find the editor and the views by these names.
     rollupOptions: { output: { entryFileNames: 'assets/[name]-[hash].js' } },
   },
