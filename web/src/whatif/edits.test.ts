@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { added, dropped, label, problemsOf, TEMPLATE, withText } from './edits';
+import type { Finding } from '../api/types';
+import { added, canTry, dropped, label, problemsOf, replaceLines, TEMPLATE, withText } from './edits';
 
 const draft = {
   edits: [
@@ -32,4 +33,31 @@ test('a problem stands at its part', () => {
   const alone = { edits: [{ replaces: '', yaml: 'a' }], deleted: [] };
   expect(problemsOf([problem('edit')], 0, alone)).toHaveLength(1);
   expect(problemsOf([problem('edit')], 0, draft)).toHaveLength(0);
+});
+
+test('lines of a file are replaced in the part that begins at one of them', () => {
+  const yaml = 'a\nb\nc\n';
+  expect(replaceLines(yaml, 10, { first: 11, last: 11, replacement: 'x\ny\n' })).toBe('a\nx\ny\nc\n');
+  expect(replaceLines(yaml, 10, { first: 10, last: 12, replacement: 'z' })).toBe('z\n');
+  expect(replaceLines(yaml, 10, { first: 12, last: 12, replacement: '' })).toBe('a\nb\n');
+});
+
+test('a fix can be tried when it is a new policy, or lines of a policy', () => {
+  const finding = (kind: string, fix: Finding['fix']): Finding => ({
+    check: 'c',
+    severity: 'warning',
+    source: { file: 'a.yaml', line: 1, column: 1 },
+    object: { kind, namespace: 'shop', name: 'web' },
+    message: '',
+    why: '',
+    url: '',
+    fingerprint: '',
+    fix,
+  });
+  const edit = { file: 'a.yaml', first: 1, last: 1, replacement: '' };
+  expect(canTry(finding('NetworkPolicy', undefined))).toBe(false);
+  expect(canTry(finding('NetworkPolicy', { description: 'd', yaml: 'ports:\n- port: 53\n' }))).toBe(false);
+  expect(canTry(finding('Deployment', { description: 'd', edit }))).toBe(false);
+  expect(canTry(finding('ClusterNetworkPolicy', { description: 'd', edit }))).toBe(true);
+  expect(canTry(finding('Deployment', { description: 'd', yaml: 'kind: NetworkPolicy\n' }))).toBe(true);
 });

@@ -1,5 +1,5 @@
 // The parts of a change.
-import type { Problem } from '../api/types';
+import type { Finding, Problem } from '../api/types';
 import type { Draft, DraftEdit } from './draft';
 
 /** What a new policy begins with. */
@@ -47,4 +47,26 @@ export function problemsOf(problems: readonly Problem[], at: number, draft: Draf
     const of = /(\d+)$/.exec(it.file)?.[1];
     return of === undefined ? written.length === 1 : Number(of) === number;
   });
+}
+
+/** Whether a finding's fix can be tried: a new policy, or lines of the policy that it is about. */
+export function canTry(finding: Finding): boolean {
+  return /^kind: /m.test(finding.fix?.yaml ?? '') || (finding.fix?.edit !== undefined && isPolicy(finding));
+}
+
+/** Lines of a file replaced in a part of it that begins at `firstLine`. */
+export function replaceLines(
+  yaml: string,
+  firstLine: number,
+  edit: { first: number; last: number; replacement: string },
+): string {
+  const lines = yaml.replace(/\n$/, '').split('\n');
+  const replacement = edit.replacement === '' ? [] : edit.replacement.replace(/\n$/, '').split('\n');
+  lines.splice(Math.max(0, edit.first - firstLine), edit.last - edit.first + 1, ...replacement);
+  return `${lines.join('\n')}\n`;
+}
+
+/** Whether a finding is about a policy. */
+export function isPolicy(finding: Finding): boolean {
+  return finding.object.kind.endsWith('NetworkPolicy');
 }
