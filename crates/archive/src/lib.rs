@@ -29,5 +29,6 @@ mod store;
 mod table;
 
 pub use archive::{Archive, Caps, State};
+pub use manifest::manifest;
 pub use problem::Problem;
 pub use reader::{Found, Reader};

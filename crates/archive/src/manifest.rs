@@ -7,14 +7,18 @@ use podgate_api::{
 };
 use serde_json::{Map, Value, json};
 
-/// The policies among these objects as a `List`.
-pub(crate) fn list(objects: &[Object]) -> Value {
-    let item = |object: &Object| match object {
+/// A policy as the API server would show it; `None` for other objects.
+pub fn manifest(object: &Object) -> Option<Value> {
+    match object {
         Object::NetworkPolicy(policy) => Some(network_policy(policy)),
         Object::ClusterPolicy(policy) => Some(cluster_policy(policy)),
         _ => None,
-    };
-    let items: Vec<Value> = objects.iter().filter_map(item).collect();
+    }
+}
+
+/// The policies among these objects as a `List`.
+pub(crate) fn list(objects: &[Object]) -> Value {
+    let items: Vec<Value> = objects.iter().filter_map(manifest).collect();
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 

@@ -8,10 +8,32 @@
 //!
 //! Everything is read: no request changes a cluster, a lab or a file. Absent on purpose: any verdict logic.
 
+mod access;
+mod ask;
+mod assets;
+mod complete;
+mod events;
+mod fault;
+mod findings;
 mod flows;
+mod map;
+mod matrix;
 pub mod model;
 mod openapi;
+mod places;
+mod policies;
+mod posture;
+mod recommend;
 mod routes;
+mod server;
 pub mod source;
+mod state;
+mod status;
+mod table;
+mod what_if;
+mod why;
 
+pub use access::Access;
 pub use openapi::openapi;
+pub use server::{Serving, serve, start};
+pub use source::{Inventory, Probes, Source, Try};

@@ -45,15 +45,15 @@ fn operation(route: &Route) -> Value {
     let mut parameters: Vec<Value> = segments.map(|segment| parameter(segment, "path")).collect();
     parameters.extend(route.query().iter().map(|asked| parameter(asked, "query")));
     let (form, schema) = match route.answer {
-        Answer::Json(name) => ("application/json", reference(name)),
-        Answer::Document => ("application/json", json!({ "type": "object" })),
-        Answer::Events(events) => {
+        Answer::Json(Some(name), _) => ("application/json", reference(name)),
+        Answer::Json(None, _) => ("application/json", json!({ "type": "object" })),
+        Answer::Events(events, _) => {
             let any: Vec<Value> = events.iter().map(|(_, schema)| reference(schema)).collect();
             ("text/event-stream", json!({ "oneOf": any }))
         }
     };
     let about = match route.answer {
-        Answer::Events(events) => {
+        Answer::Events(events, _) => {
             let events: Vec<_> =
                 events.iter().map(|(event, schema)| format!("`{event}`: {schema}")).collect();
             format!("Server-sent events with JSON as data. {}", events.join(", "))

@@ -1,7 +1,16 @@
 //! Every route of the API: what it takes and what it answers. The document and the check of parameters are made from
 //! this one list.
 
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::ask::Ask;
+use crate::fault::Fault;
 use crate::flows::filters::FLAGS;
+use crate::{
+    complete, events, findings, flows, map, matrix, places, policies, posture, recommend, status, what_if,
+    why,
+};
 
 /// Where the API begins.
 pub const PREFIX: &str = "/api/v1";
@@ -34,14 +43,16 @@ pub enum Takes {
 }
 
 /// What a route answers with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Answer {
-    /// JSON of this schema.
-    Json(&'static str),
-    /// Any JSON.
-    Document,
+    /// JSON of this schema, or of none that is written down.
+    Json(Option<&'static str>, fn(&Ask) -> Result<Vec<u8>, Fault>),
     /// Server-sent events: each one's name and the schema of its data.
-    Events(&'static [(&'static str, &'static str)]),
+    Events(&'static [(&'static str, &'static str)], fn(Ask) -> Result<Response, Fault>),
+}
+
+fn json(answer: Result<impl Serialize, Fault>) -> Result<Vec<u8>, Fault> {
+    answer.map(|answer| serde_json::to_vec(&answer).expect("answers are JSON"))
 }
 
 /// A parameter of a route.
@@ -108,7 +119,7 @@ pub const ROUTES: &[Route] = &[
         summary: "What the page is about and how fresh it is.",
         parameters: &[],
         filters: false,
-        answer: Answer::Json("Status"),
+        answer: Answer::Json(Some("Status"), |ask| json(status::status(ask))),
     },
     Route {
         path: "/events",
@@ -117,7 +128,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The status now, and again whenever it changes.",
         parameters: &[],
         filters: false,
-        answer: Answer::Events(&[("status", "Status")]),
+        answer: Answer::Events(&[("status", "Status")], events::statuses),
     },
     Route {
         path: "/posture",
@@ -126,7 +137,7 @@ pub const ROUTES: &[Route] = &[
         summary: "How much is protected, what is open, and what goes wrong.",
         parameters: &[SINCE, UNTIL],
         filters: false,
-        answer: Answer::Json("Posture"),
+        answer: Answer::Json(Some("Posture"), |ask| json(posture::posture(ask))),
     },
     Route {
         path: "/map",
@@ -146,7 +157,7 @@ pub const ROUTES: &[Route] = &[
             Parameter::new("edges", Form::Number(0, 50_000, 500), "How many edges at most."),
         ],
         filters: false,
-        answer: Answer::Json("MapView"),
+        answer: Answer::Json(Some("MapView"), |ask| json(map::map(ask))),
     },
     Route {
         path: "/edge",
@@ -155,16 +166,25 @@ pub const ROUTES: &[Route] = &[
         summary: "What policy says of connections between two places, and what was seen of them.",
         parameters: &[FROM, TO, SINCE, UNTIL],
         filters: false,
-        answer: Answer::Json("EdgeDetails"),
+        answer: Answer::Json(Some("EdgeDetails"), |ask| json(why::edge(ask))),
     },
     Route {
         path: "/matrix",
         takes: Takes::Get,
         operation: "matrix",
         summary: "The truth table: expected, measured and observed.",
-        parameters: &[NAMESPACE, SINCE, UNTIL],
+        parameters: &[
+            Parameter::new(
+                "namespace",
+                Form::Text,
+                "Only workloads of these namespaces, and what is outside.",
+            )
+            .repeating(),
+            SINCE,
+            UNTIL,
+        ],
         filters: false,
-        answer: Answer::Json("MatrixView"),
+        answer: Answer::Json(Some("MatrixView"), |ask| json(matrix::matrix(ask))),
     },
     Route {
         path: "/why",
@@ -177,7 +197,7 @@ pub const ROUTES: &[Route] = &[
             Parameter::new("port", Form::Text, "`80`, `TCP/80`, `dns`, `TCP/8000-8100`; all without it."),
         ],
         filters: false,
-        answer: Answer::Json("CanAnswer"),
+        answer: Answer::Json(Some("CanAnswer"), |ask| json(why::why(ask))),
     },
     Route {
         path: "/flows",
@@ -191,7 +211,7 @@ pub const ROUTES: &[Route] = &[
             Parameter::new("limit", Form::Number(1, 1000, 100), "How many records at most."),
         ],
         filters: true,
-        answer: Answer::Json("FlowPage"),
+        answer: Answer::Json(Some("FlowPage"), |ask| json(flows::page(ask))),
     },
     Route {
         path: "/flows/stream",
@@ -200,7 +220,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Flows as they come; `lost` where some went before they could be sent.",
         parameters: &[],
         filters: true,
-        answer: Answer::Events(&[("flow", "FlowRecord"), ("lost", "Missed")]),
+        answer: Answer::Events(&[("flow", "FlowRecord"), ("lost", "Missed")], events::flows),
     },
     Route {
         path: "/flows/{id}/story",
@@ -209,7 +229,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The whole story of a flow, with the policies of its time where they are known.",
         parameters: &[ID],
         filters: false,
-        answer: Answer::Json("FlowStory"),
+        answer: Answer::Json(Some("FlowStory"), |ask| json(flows::story::story(ask))),
     },
     Route {
         path: "/timeline",
@@ -222,7 +242,7 @@ pub const ROUTES: &[Route] = &[
             Parameter::new("buckets", Form::Number(1, 1000, 60), "About how many stretches of time."),
         ],
         filters: true,
-        answer: Answer::Json("Timeline"),
+        answer: Answer::Json(Some("Timeline"), |ask| json(flows::timeline(ask))),
     },
     Route {
         path: "/policies",
@@ -231,7 +251,7 @@ pub const ROUTES: &[Route] = &[
         summary: "All policies, in the order in which they are asked.",
         parameters: &[SINCE],
         filters: false,
-        answer: Answer::Json("PolicyList"),
+        answer: Answer::Json(Some("PolicyList"), |ask| json(policies::list(ask))),
     },
     Route {
         path: "/policies/{id}",
@@ -248,7 +268,7 @@ pub const ROUTES: &[Route] = &[
             SINCE,
         ],
         filters: false,
-        answer: Answer::Json("PolicyDetails"),
+        answer: Answer::Json(Some("PolicyDetails"), |ask| json(policies::details(ask))),
     },
     Route {
         path: "/findings",
@@ -257,7 +277,7 @@ pub const ROUTES: &[Route] = &[
         summary: "What `podgate check` finds.",
         parameters: &[],
         filters: false,
-        answer: Answer::Json("FindingList"),
+        answer: Answer::Json(Some("FindingList"), |ask| json(findings::list(ask))),
     },
     Route {
         path: "/what-if",
@@ -266,7 +286,7 @@ pub const ROUTES: &[Route] = &[
         summary: "What a change would do. Nothing is written anywhere.",
         parameters: &[],
         filters: false,
-        answer: Answer::Json("WhatIf"),
+        answer: Answer::Json(Some("WhatIf"), |ask| json(what_if::what_if(ask))),
     },
     Route {
         path: "/complete",
@@ -275,16 +295,19 @@ pub const ROUTES: &[Route] = &[
         summary: "What may be written at a place of a policy.",
         parameters: &[],
         filters: false,
-        answer: Answer::Json("Completions"),
+        answer: Answer::Json(Some("Completions"), |ask| json(complete::complete(ask))),
     },
     Route {
         path: "/recommendations",
         takes: Takes::Get,
         operation: "recommendations",
         summary: "Policies that fit what was seen.",
-        parameters: &[SINCE, NAMESPACE],
+        parameters: &[
+            SINCE,
+            Parameter::new("namespace", Form::Text, "Only for workloads of these namespaces.").repeating(),
+        ],
         filters: false,
-        answer: Answer::Json("Recommendation"),
+        answer: Answer::Json(Some("Recommendation"), |ask| json(recommend::recommend(ask))),
     },
     Route {
         path: "/places",
@@ -293,7 +316,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Every place that answers name, for a search.",
         parameters: &[],
         filters: false,
-        answer: Answer::Json("Places"),
+        answer: Answer::Json(Some("Places"), |ask| json(places::list(ask))),
     },
     Route {
         path: "/openapi.json",
@@ -302,7 +325,7 @@ pub const ROUTES: &[Route] = &[
         summary: "This document.",
         parameters: &[],
         filters: false,
-        answer: Answer::Document,
+        answer: Answer::Json(None, |_| json(Ok(crate::openapi()))),
     },
 ];
 

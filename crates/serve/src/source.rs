@@ -27,6 +27,20 @@ pub struct Source {
     pub probes: Option<watch::Receiver<Arc<Probes>>>,
 }
 
+impl Source {
+    /// A source of objects alone, and what tells it of new ones.
+    pub fn new(
+        name: impl Into<String>,
+        origin: Origin,
+        inventory: Inventory,
+    ) -> (Source, watch::Sender<Arc<Inventory>>) {
+        let (sender, inventory) = watch::channel(Arc::new(inventory));
+        let source =
+            Source { name: name.into(), origin, inventory, history: None, archive: None, probes: None };
+        (source, sender)
+    }
+}
+
 /// The objects at one time.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {

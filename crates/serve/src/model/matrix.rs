@@ -54,6 +54,9 @@ pub struct MatrixVerdict {
     /// IPv6 ports in words, where they are not the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<String>,
+    /// Policy tells the pods of an end apart: the ports are those of some pods. /why has which.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partly: bool,
 }
 
 /// A cell of the table.

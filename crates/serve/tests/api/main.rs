@@ -1,0 +1,8 @@
+//! The API over real HTTP, with a small cluster and flows that are made here.
+
+mod access;
+mod advice;
+mod answers;
+mod schema;
+mod streams;
+mod support;
