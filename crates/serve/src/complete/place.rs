@@ -49,12 +49,8 @@ impl Place {
         let lines: Vec<&str> = text.lines().collect();
         let line = line.min(lines.len());
         let is_end = |line: &&str| line.trim_end() == "---" || line.starts_with("--- ");
-        let begin = lines[..line].iter().rposition(|line| is_end(&line)).map_or(0, |at| at + 1);
-        let end = lines
-            .iter()
-            .skip(line + 1)
-            .position(|line| is_end(&line))
-            .map_or(lines.len(), |at| line + 1 + at);
+        let begin = lines[..line].iter().rposition(is_end).map_or(0, |at| at + 1);
+        let end = lines.iter().skip(line + 1).position(is_end).map_or(lines.len(), |at| line + 1 + at);
         let mut open: Vec<Open> = Vec::new();
         for above in &lines[begin..line] {
             push(&mut open, above);
@@ -210,7 +206,7 @@ fn siblings(document: &[&str], line: usize, indent: usize) -> BTreeSet<String> {
             found.insert(unquoted(key).to_owned());
         }
         // Outside of the block: a lesser indentation, or an entry of a list that begins with it.
-        own >= indent && !(own == indent && !dashes.is_empty())
+        own > indent || (own == indent && dashes.is_empty())
     };
     let starts_entry = document.get(line).is_some_and(|text| !begun(text).2.is_empty());
     if !starts_entry {

@@ -101,7 +101,7 @@ impl Pair {
                     &mut end.ips
                 });
             }
-            "fqdn" => self.ends(end, value.parse().map_err(|why| format!("{why}"))?, |end| &mut end.fqdns),
+            "fqdn" => self.ends(end, value.parse()?, |end| &mut end.fqdns),
             "service" => {
                 let service: NamePrefix = value.parse()?;
                 self.both(|terms| terms.destination.services.push(service.clone()));
@@ -127,7 +127,7 @@ impl Pair {
                 self.both(|terms| terms.rules.push(rule.clone()));
             }
             "node-name" => {
-                let node: podgate_flow::Pattern = value.parse().map_err(|why| format!("{why}"))?;
+                let node: podgate_flow::Pattern = value.parse()?;
                 self.both(|terms| terms.nodes.push(node.clone()));
             }
             "staged" => self.both(|terms| terms.staged = true),

@@ -112,7 +112,7 @@ fn fill(
         let mean = |at: usize| {
             let callers = edges.iter().filter(|(_, to)| *to == at).map(|(from, _)| row_of[*from]);
             let (sum, number) = callers.fold((0, 0), |(sum, number), row| (sum + row, number + 1));
-            if number == 0 { 0 } else { sum * 16 / number }
+            (sum * 16_usize).checked_div(number).unwrap_or(0)
         };
         column.sort_by_key(|at| (mean(*at), *at));
         for (row, at) in column.iter().enumerate() {
