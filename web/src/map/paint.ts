@@ -3,7 +3,7 @@ import { fitted } from '../canvas/surface';
 import { overlaps, visible, type Box, type Size, type Viewport } from '../canvas/viewport';
 import { bounds, pointAt, type Curve } from './geometry';
 import { LAYERS, type Layer } from './layers';
-import type { Lit, Looks, Scene } from './scene';
+import { isSubject, type Lit, type Looks, type Scene } from './scene';
 
 /** Below this scale nodes are too small for their names. */
 const NAMES_FROM = 0.42;
@@ -281,10 +281,9 @@ function paintNode(
   context.lineWidth = strong ? Math.max(2, 2.5 / view.scale) : Math.max(0.75, 1 / Math.max(1, view.scale));
   context.strokeStyle = strong ? palette.focus : palette.edge;
   context.stroke();
-  const inCluster = node.kind !== 'Outside' && node.kind !== 'Node';
   if (view.scale < NAMES_FROM) return;
   // Bars at the sides: who may come in is decided on the left, where it may go on the right.
-  if (inCluster && node.hub === undefined) {
+  if (isSubject(node) && node.hub === undefined) {
     side(context, picture, box.x + 2.5, box, node.ingress);
     side(context, picture, box.x + box.w - 4.5, box, node.egress);
   }

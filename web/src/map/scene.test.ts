@@ -155,6 +155,10 @@ describe('scene', () => {
     expect(nodeSentence(it_, seenNow, 1)).toBe(
       'shop/backend, Deployment; 2 pods; connects to 1, connected to by 1.',
     );
+    const open_ = scene(map([node('a/x', 0, 0, { ingress: false, egress: false })], []));
+    expect(nodeSentence(open_, looks(open_, new Set()), 0)).toContain(
+      'anybody may connect to it; it may connect anywhere',
+    );
     expect(nodeSentence(it_, seenNow, 2)).toContain('2 edges with denied connections');
     expect(edgeSentence(shop, shop.edges[2]!)).toBe(
       'web/frontend to data/database; not allowed; seen 0, denied 3.',

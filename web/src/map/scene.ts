@@ -218,6 +218,11 @@ export function nodeTitle(node: Pick<MapNode, 'namespace' | 'name' | 'kind'>): s
   return node.namespace === '' || node.kind === 'Namespace' ? node.name : `${node.namespace}/${node.name}`;
 }
 
+/** Whether policies can protect it. */
+export function isSubject(node: Pick<MapNode, 'kind'>): boolean {
+  return node.kind !== 'Outside' && node.kind !== 'Node';
+}
+
 /** A node in a sentence, for those who can't see the map. */
 export function nodeSentence(scene: Scene, looks: Looks, index: number): string {
   const node = scene.map.nodes[index];
@@ -229,6 +234,8 @@ export function nodeSentence(scene: Scene, looks: Looks, index: number): string 
     `${nodeTitle(node)}, ${node.kind}`,
     ...(node.pods > 0 ? [counted(node.pods, 'pod')] : []),
     `connects to ${out}, connected to by ${edges.length - out}`,
+    ...(isSubject(node) && !node.ingress ? ['anybody may connect to it'] : []),
+    ...(isSubject(node) && !node.egress ? ['it may connect anywhere'] : []),
     ...(denied > 0 ? [`${counted(denied, 'edge')} with denied connections`] : []),
     ...(node.findings > 0 ? [counted(node.findings, 'finding')] : []),
   ];
