@@ -1,5 +1,6 @@
 // Finding by typing: what one types may be parts of names, in any order.
 import type { Place, PolicySummary } from '../api/types';
+import { place } from './format';
 
 export interface Found {
   id: string;
@@ -15,7 +16,7 @@ export function entries(places: readonly Place[], policies: readonly PolicySumma
     ...places.map((it): Found => ({
       id: it.id,
       target: 'place',
-      title: it.namespace === '' ? it.name || it.id : `${it.namespace}/${it.name}`,
+      title: place(it),
       kind: it.kind,
     })),
     ...policies.map((it): Found => ({

@@ -43,6 +43,9 @@ test('ends', () => {
     place({ id: 'shop/web[Deployment]', end: '', namespace: 'shop', name: 'web', kind: 'Deployment' }),
   ).toBe('shop/web');
   expect(place({ id: 'node a', end: '', namespace: '', name: 'a', kind: 'Node' })).toBe('node a');
+  expect(place({ id: 'shop', end: 'shop/*', namespace: 'shop', name: 'shop', kind: 'Namespace' })).toBe(
+    'shop',
+  );
   expect(end({ ip: '10.0.0.1', port: 1, kind: 'pod', namespace: 'shop', pod: 'web-1' })).toBe('shop/web-1');
   expect(end({ ip: '1.1.1.1', port: 1, kind: 'outside' })).toBe('1.1.1.1');
   expect(end({ ip: '1.1.1.1', port: 1, kind: 'outside', dns: ['one.example'] })).toBe('one.example');

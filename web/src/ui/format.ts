@@ -51,6 +51,7 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 /** `shop/web`, `node a`, `internet`: a place in few words. */
 export function place(it: Place): string {
   if (it.kind === 'Outside' || it.kind === 'Node') return it.id;
+  if (it.kind === 'Namespace') return it.name;
   return it.namespace === '' ? it.name : `${it.namespace}/${it.name}`;
 }
 

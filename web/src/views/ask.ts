@@ -4,7 +4,7 @@ import { place } from '../ui/format';
 
 /** What is offered: places that connections have as ends, by the names that the page shows. */
 export function names(places: readonly Place[]): string[] {
-  return [...new Set(places.filter((it) => it.kind !== 'Namespace' && it.end !== '').map(place))];
+  return [...new Set(places.filter((it) => it.end !== '').map(place))];
 }
 
 /** What /why accepts for it: of a name that the page shows the place's end, and else what was typed. */
