@@ -1092,6 +1092,8 @@ export interface components {
             ipv6?: string;
             /** @description In numbers: `ranges` of `protocol`, `first`, `last`. */
             named: Record<string, never>;
+            /** @description Policy tells the pods of an end apart: the ports are those of some pods. /why has which. */
+            partly?: boolean;
             /** @description In words: `none`, `all`, `TCP 80,443`; for both families where they are the same. */
             ports: string;
         };
@@ -2132,7 +2134,7 @@ export interface operations {
     matrix: {
         parameters: {
             query?: {
-                /** @description Only what has an end in one of these namespaces. */
+                /** @description Only workloads of these namespaces, and what is outside. */
                 namespace?: string[];
                 /** @description Flows from then on: RFC 3339, or a length such as `10m` before now; all that are kept without it. */
                 since?: string;
@@ -2329,7 +2331,7 @@ export interface operations {
             query?: {
                 /** @description Flows from then on: RFC 3339, or a length such as `10m` before now; all that are kept without it. */
                 since?: string;
-                /** @description Only what has an end in one of these namespaces. */
+                /** @description Only for workloads of these namespaces. */
                 namespace?: string[];
             };
             header?: never;
