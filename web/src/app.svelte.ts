@@ -1,5 +1,6 @@
 // What the whole page knows: the server's status, and whether it is heard.
 import { ApiError, address, client } from './api/client';
+import { revival } from './api/resource.svelte';
 import { listen } from './api/stream';
 import type { Place, PolicySummary, Status } from './api/types';
 
@@ -34,7 +35,10 @@ class App {
     );
     const stop = listen(address('events'), {
       on: { status: (status) => this.#hear(status as Status) },
-      connected: (up) => (this.connected = up),
+      connected: (up) => {
+        if (up && !this.connected) revival.count += 1;
+        this.connected = up;
+      },
     });
     const timer = setInterval(() => {
       if (!document.hidden) this.tick += 1;

@@ -2,6 +2,12 @@
 // kept on show meanwhile.
 import { ApiError } from './client';
 
+/** Counts how often the server came back: what it told before may be out of date, and what failed is tried again. */
+class Revival {
+  count = $state(0);
+}
+export const revival = new Revival();
+
 export class Resource<T> {
   /** The latest answer. */
   data: T | undefined = $state.raw();
@@ -56,6 +62,7 @@ export function resource<T>(ask: () => ((signal: AbortSignal) => Promise<T>) | u
   let current: (signal: AbortSignal) => Promise<T> = () => Promise.reject(new Error('nothing was asked'));
   const it = new Resource<T>((signal) => current(signal));
   $effect(() => {
+    void revival.count;
     const next = ask();
     if (next === undefined) {
       it.clear();
