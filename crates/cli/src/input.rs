@@ -3,6 +3,7 @@
 
 pub mod flows;
 mod git;
+mod staging;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use podgate_api::{Input, LoadOptions, Loaded, Object, Severity, load_with};
 use crate::outcome::{BAD, Failure};
 use crate::progress::Progress;
 use crate::{plugin, style};
+
+pub use staging::{Staging, say_what_is_staged};
 
 /// The options with which a command names its input.
 #[derive(Debug, Default, Args)]
@@ -147,9 +150,10 @@ impl ManifestArguments {
         LoadOptions { default_namespace: self.namespace.clone() }
     }
 
-    /// The world to ask questions about; with pods that don't exist yet where `hypotheses` is set.
-    pub fn world(&self, loaded: Loaded, hypotheses: bool) -> Result<World, Failure> {
-        Ok(World::new(loaded.objects, &self.world_options(hypotheses)?))
+    /// The world to ask questions about, with the policies that decide; with pods that don't exist yet where
+    /// `hypotheses` is set.
+    pub fn world(&self, loaded: Loaded, hypotheses: bool, staging: &Staging) -> Result<World, Failure> {
+        Ok(World::new(staging.in_force(loaded.objects), &self.world_options(hypotheses)?))
     }
 
     /// What the arguments say beside the objects.

@@ -86,11 +86,16 @@ pub fn run(context: &Context<'_>) -> Vec<Finding> {
         })
         .collect();
     let mut found: Vec<Finding> = found.into_iter().flatten().collect();
+    sort(&mut found);
+    baseline::fingerprint(&mut found, context);
+    found
+}
+
+/// Sorts findings by place.
+pub fn sort(found: &mut [Finding]) {
     found.sort_by(|a, b| {
         (&a.source, a.check, &a.object, &a.message).cmp(&(&b.source, b.check, &b.object, &b.message))
     });
-    baseline::fingerprint(&mut found, context);
-    found
 }
 
 /// Where a check puts what it finds.

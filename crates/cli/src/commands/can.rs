@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use podgate_analysis::why::{Question, Short};
 use podgate_analysis::{End, EndError, PortSpec};
 
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, Staging, answered};
 use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::render::why;
 use crate::{output, style};
@@ -36,6 +36,8 @@ pub struct Arguments {
     port: Option<String>,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
     /// Exit with 0 when some of the connections are allowed.
     #[arg(long)]
     any: bool,
@@ -66,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let nothing: [PathBuf; 0] = [];
     let loaded = arguments.manifests.load(&nothing)?;
     let broken = loaded.has_errors();
-    let world = arguments.manifests.world(loaded, false)?;
+    let world = arguments.manifests.world(loaded, false, &arguments.staging)?;
     let answer = world.can(&question).map_err(|error| Failure::bad(error.to_string()))?;
     match arguments.output {
         Output::Text => style::line(why::text(&answer).trim_end()),

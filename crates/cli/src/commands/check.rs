@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::{Args, ValueEnum};
-use podgate_api::{Input, Loaded, load_with};
+use podgate_advise::without_staged;
+use podgate_api::{Input, Loaded, Object, load_with, staged};
 use podgate_lint::baseline::Baseline;
 use podgate_lint::config::{Config, unknown_check};
 use podgate_lint::ignore::Ignores;
-use podgate_lint::{CHECKS, Context, Finding, Severity, check, prepare};
+use podgate_lint::{CHECKS, Context, Finding, ObjectRef, Severity, check, prepare};
 
-use crate::input::{ManifestArguments, count};
+use crate::input::{ManifestArguments, Staging, count, say_what_is_staged};
 use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::render::findings::{self as render, Ignored, Report};
 use crate::render::print;
@@ -31,6 +32,8 @@ pub struct Arguments {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
     /// How to print what is found.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -170,12 +173,34 @@ fn find(
     settings.skip.extend(arguments.skip.iter().cloned());
     let ignores = Ignores::new(&loaded);
     let diagnostics = prepare(&mut loaded);
-    let world = arguments.manifests.world(loaded, true)?;
     let get = |name: &str| texts.get(name);
-    let context = Context::new(&world, &diagnostics, &get, &settings);
-    let mut found = podgate_lint::run(&context);
+    let run = |objects: Vec<Object>| -> Result<(Vec<Finding>, usize), Failure> {
+        let world = podgate_lint::world(objects, arguments.manifests.world_options(true)?);
+        let found = podgate_lint::run(&Context::new(&world, &diagnostics, &get, &settings));
+        Ok((found, world.cluster.policies().count() + world.cluster.cluster_policies().count()))
+    };
+    // Of staged policies is found what would be if they were enforced; of everything else, what is there today.
+    let staged = if arguments.staging.enforce_staged { BTreeSet::new() } else { staged(&loaded.objects) };
+    let (mut found, policies) = match staged.is_empty() {
+        true => run(loaded.objects)?,
+        false => {
+            let keys: BTreeSet<ObjectRef> = staged
+                .into_iter()
+                .map(|key| ObjectRef { kind: key.kind.to_owned(), namespace: key.namespace, name: key.name })
+                .collect();
+            say_what_is_staged(
+                &loaded.objects,
+                "they are checked as if they were enforced, everything else without them; --enforce-staged checks \
+                 everything with them",
+            );
+            let (of_staged, policies) = run(loaded.objects.clone())?;
+            let (mut found, _) = run(without_staged(loaded.objects))?;
+            found.extend(of_staged.into_iter().filter(|finding| keys.contains(&finding.object)));
+            podgate_lint::sort(&mut found);
+            (found, policies)
+        }
+    };
     config.rate(&mut found);
-    let policies = world.cluster.policies().count() + world.cluster.cluster_policies().count();
     let mut report = Report { policies, ..Report::default() };
     let baseline = arguments.baseline.as_deref().map(read_baseline).transpose()?;
     if let Some(baseline) = &baseline {

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use podgate_advise::without_staged;
+use podgate_analysis::World;
 use podgate_analysis::diff::{ChangeKind, Diff};
 use podgate_analysis::npguard;
 use podgate_analysis::reach::Question;
 use podgate_api::Loaded;
 
-use crate::input::{self, ManifestArguments, answered};
+use crate::input::{self, ManifestArguments, Staging, answered};
 use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::{output, render};
 
@@ -16,7 +18,9 @@ use crate::{output, render};
 /// it.
 ///
 /// Compares two paths, or what the paths hold at a git ref with what they hold now (`--git REF [PATH…]`), or
-/// the live cluster with the cluster after the paths are applied (`--cluster PATH…`).
+/// the live cluster with the cluster after the paths are applied (`--cluster PATH…`). With --enforce-staged the new
+/// side takes staged policies for enforced; with one path, or with --cluster alone, that is all that differs: what
+/// promoting them changes.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// OLD and NEW; with --git or --cluster the paths that changed.
@@ -33,6 +37,8 @@ pub struct Arguments {
     output: Form,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,12 +76,14 @@ enum Form {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let (old, new) = sides(arguments)?;
+    let (mut old, mut new) = sides(arguments)?;
     let broken = old.has_errors() || new.has_errors();
+    old.objects = without_staged(old.objects);
+    new.objects = arguments.staging.in_force(new.objects);
     // Two clusters, two processors.
     let (old, new) = std::thread::scope(|scope| {
-        let old = scope.spawn(|| arguments.manifests.world(old, true));
-        let new = arguments.manifests.world(new, true);
+        let old = scope.spawn(|| world(arguments, old));
+        let new = world(arguments, new);
         (old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new)
     });
     let (old, new) = (old?, new?);
@@ -102,6 +110,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     Ok(answered(code, broken))
 }
 
+fn world(arguments: &Arguments, loaded: Loaded) -> Result<World, Failure> {
+    Ok(World::new(loaded.objects, &arguments.manifests.world_options(true)?))
+}
+
 impl FailOn {
     fn is_met(self, diff: &Diff) -> bool {
         let kind =
@@ -117,12 +129,15 @@ impl FailOn {
 
 /// The old and the new input.
 fn sides(arguments: &Arguments) -> Result<(Loaded, Loaded), Failure> {
-    let Arguments { paths, manifests, .. } = arguments;
+    let Arguments { paths, manifests, staging, .. } = arguments;
     if let Some(reference) = &manifests.git {
         return Ok((manifests.load_at(reference, paths)?, manifests.load_now(paths)?));
     }
     if manifests.cluster {
         let live = manifests.load_cluster()?;
+        if staging.enforce_staged && paths.is_empty() {
+            return Ok((live.clone(), live));
+        }
         let files = manifests.load_now(paths)?;
         return Ok((live.clone(), input::on_top(live, files)));
     }
@@ -130,6 +145,10 @@ fn sides(arguments: &Arguments) -> Result<(Loaded, Loaded), Failure> {
         [old, new] if manifests.files.is_empty() => {
             let one = |path: &PathBuf| manifests.load_now(std::slice::from_ref(path));
             Ok((one(old)?, one(new)?))
+        }
+        _ if staging.enforce_staged => {
+            let now = manifests.load_now(paths)?;
+            Ok((now.clone(), now))
         }
         _ => Err(Failure::bad(
             "two paths are needed, OLD and NEW; or --git REF to compare with what the paths held there; or \

@@ -7,7 +7,7 @@ use podgate_analysis::exposure::Exposure;
 use podgate_analysis::npguard;
 use podgate_analysis::reach::Question;
 
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, Staging, answered};
 use crate::outcome::{FINE, Outcome};
 use crate::{output, render};
 
@@ -26,6 +26,8 @@ pub struct Arguments {
     output: Form,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -53,7 +55,7 @@ enum Form {
 pub fn run(arguments: &Arguments) -> Outcome {
     let loaded = arguments.manifests.load(&arguments.paths)?;
     let broken = loaded.has_errors();
-    let world = arguments.manifests.world(loaded, true)?;
+    let world = arguments.manifests.world(loaded, true, &arguments.staging)?;
     let exposure = Exposure::new(&world);
     match arguments.output {
         Form::Text => {

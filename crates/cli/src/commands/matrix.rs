@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use podgate_analysis::matrix::Matrix;
 
 use super::reach::QuestionArguments;
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, Staging, answered};
 use crate::outcome::{FINE, Outcome};
 use crate::{output, render};
 
@@ -29,6 +29,8 @@ pub struct Arguments {
     output: Form,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -50,7 +52,7 @@ enum Form {
 pub fn run(arguments: &Arguments) -> Outcome {
     let loaded = arguments.manifests.load(&arguments.paths)?;
     let broken = loaded.has_errors();
-    let world = arguments.manifests.world(loaded, false)?;
+    let world = arguments.manifests.world(loaded, false, &arguments.staging)?;
     let question = arguments.question.resolve(&world, &arguments.manifests.namespace)?;
     let grouped = arguments.grouped || world.variants.len() > MOST_LINES;
     let matrix = Matrix::new(&world, &question, grouped);

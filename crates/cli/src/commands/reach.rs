@@ -8,7 +8,7 @@ use podgate_analysis::ends::{End, EndError, PortSpec, Resolved};
 use podgate_analysis::npguard;
 use podgate_analysis::reach::{Grouping, Limit, Question, Reach, Selection};
 
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, Staging, answered};
 use crate::outcome::{FINE, Failure, Outcome};
 use crate::{output, render, style};
 
@@ -31,6 +31,8 @@ pub struct Arguments {
     output: Form,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
 }
 
 /// Which connections a command is about.
@@ -94,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let loaded = arguments.manifests.load(&arguments.paths)?;
     let broken = loaded.has_errors();
     // What an Ingress leads to depends on pods that don't exist: any pod may be its controller.
-    let world = arguments.manifests.world(loaded, form.is_npguard())?;
+    let world = arguments.manifests.world(loaded, form.is_npguard(), &arguments.staging)?;
     let question = arguments.question.resolve(&world, &arguments.manifests.namespace)?;
     let grouping = match arguments.by {
         By::To => Grouping::Destination,

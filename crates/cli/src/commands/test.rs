@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use podgate_analysis::expectations::TestReport;
 use podgate_api::Severity;
 
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, Staging, answered};
 use crate::outcome::{FINDINGS, FINE, Failure, Outcome};
 use crate::render::expectations;
 use crate::{output, style};
@@ -37,6 +37,8 @@ pub struct Arguments {
     tests: Vec<PathBuf>,
     #[command(flatten)]
     manifests: ManifestArguments,
+    #[command(flatten)]
+    staging: Staging,
     /// How to print the results.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -56,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let loaded = arguments.manifests.load(&arguments.tests)?;
     // A test that could not be read has not passed.
     let broken = loaded.diagnostics.iter().any(|found| found.severity == Severity::Error);
-    let world = arguments.manifests.world(loaded, false)?;
+    let world = arguments.manifests.world(loaded, false, &arguments.staging)?;
     if world.tests.iter().all(|test| test.cases.is_empty()) {
         return Err(Failure::bad(
             "no ConnectivityTest in the input: name a file with one, beside the manifests (`podgate test TEST.yaml -f MANIFESTS`)",

@@ -178,3 +178,36 @@ fn npguard_lines_are_as_its_users_know_them() {
          default/frontend[Deployment] => default/backend[Deployment] : TCP 9090\n"
     );
 }
+
+const STAGED: &str = "crates/cli/tests/answers/staged.yaml";
+
+/// A policy that isolates the back end is staged by its namespace, another one by itself.
+#[test]
+fn staged_policies_decide_nothing_unless_they_are_taken_for_enforced() {
+    let yes = ["can", "shop/front", "shop/back", "8080", "-f", STAGED];
+    check("staged-can.txt", &yes);
+    check("staged-can-enforced.txt", &[&yes[..], &["--enforce-staged"]].concat());
+    for command in ["reach", "matrix", "exposure"] {
+        let text = |more: &[&str]| {
+            let output = podgate(&[&[command, STAGED], more].concat());
+            assert_eq!(output.status.code(), Some(0), "{command}");
+            let told =
+                String::from_utf8_lossy(&output.stderr).contains("2 staged policies decide nothing here");
+            (String::from_utf8_lossy(&output.stdout).into_owned(), told)
+        };
+        let ((today, is_told), (promoted, is_told_too)) = (text(&[]), text(&["--enforce-staged"]));
+        assert_ne!(today, promoted, "{command}");
+        assert!(is_told && !is_told_too, "{command}");
+    }
+    let test = "crates/cli/tests/answers/staged-test.yaml";
+    let code = |more: &[&str]| podgate(&[&["test", test, STAGED], more].concat()).status.code();
+    assert_eq!((code(&[]), code(&["--enforce-staged"])), (Some(0), Some(1)));
+}
+
+#[test]
+fn diff_shows_what_promoting_staged_policies_changes() {
+    check("staged-diff.txt", &["diff", STAGED, "--enforce-staged"]);
+    // Neither side has them otherwise.
+    let changes = podgate(&["diff", STAGED, STAGED, "--fail-on", "any"]);
+    assert_eq!(changes.status.code(), Some(0));
+}

@@ -298,3 +298,11 @@ fn sarif_has_what_code_hosts_ask_for() {
     assert_eq!(of_annotation.expect("it is there, suppressed")["suppressions"][0]["kind"], "inSource");
     assert_eq!(results.iter().filter(|result| result["suppressions"].is_array()).count(), 3);
 }
+
+/// Checked as if they were enforced, while nothing else is said of a cluster in which they are.
+#[test]
+fn staged_policies_are_checked_and_decide_nothing_for_others() {
+    let staged = "crates/cli/tests/answers/staged.yaml";
+    check("staged.txt", &[staged, "-o", "concise"]);
+    check("staged-enforced.txt", &[staged, "-o", "concise", "--enforce-staged"]);
+}
