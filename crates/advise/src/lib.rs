@@ -12,10 +12,11 @@
 mod judge;
 pub mod recommend;
 mod replay;
+pub mod score;
 mod seen;
 pub mod unused;
 pub mod why;
 
 pub use judge::{Judge, Unjudged, without_staged};
-pub use replay::{Change, Kept, Replay, Side, Told, UnjudgedFlow};
+pub use replay::{Change, Kept, KeptFlow, Replay, Side, Told, UnjudgedFlow};
 pub use seen::{Collector, DNS, End, Key, Lost, Seen, Tally, Window, second};

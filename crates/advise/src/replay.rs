@@ -29,6 +29,8 @@ pub struct Replay {
     pub opened: Vec<Change>,
     /// What stays as it was.
     pub kept: Kept,
+    /// The same between whom: what a prediction is scored by.
+    pub kept_flows: Vec<KeptFlow>,
     /// What can't be judged.
     pub unjudged: Vec<UnjudgedFlow>,
 }
@@ -40,6 +42,17 @@ pub struct Kept {
     pub allowed: u64,
     /// Denied before and after.
     pub denied: u64,
+}
+
+/// Connections that stay as they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptFlow {
+    /// Between whom.
+    #[serde(flatten)]
+    pub flow: Told,
+    /// Allowed or denied, before and after.
+    pub verdict: Verdict,
 }
 
 /// Connections between two places, what is alike together.
@@ -132,6 +145,7 @@ impl Replay {
         let mut opened: Sums<(Side, Side)> = BTreeMap::new();
         let mut unjudged: Sums<Unjudged> = BTreeMap::new();
         let mut kept = Kept::default();
+        let mut kept_flows: Sums<Verdict> = BTreeMap::new();
         for (key, tally) in &seen.flows {
             add(&mut unjudged, key, tally, tally.unknown, Unjudged::UnknownOutcome);
             match judge.judge(key, tally) {
@@ -139,10 +153,12 @@ impl Replay {
                 Ok(decision) => match decision.verdict {
                     Verdict::Allowed => {
                         kept.allowed += tally.allowed;
+                        add(&mut kept_flows, key, tally, tally.allowed, decision.verdict);
                         add(&mut opened, key, tally, tally.denied, sides(&decision));
                     }
                     Verdict::Denied => {
                         kept.denied += tally.denied;
+                        add(&mut kept_flows, key, tally, tally.denied, decision.verdict);
                         add(&mut cut, key, tally, tally.allowed, sides(&decision));
                     }
                 },
@@ -163,6 +179,10 @@ impl Replay {
             cut: changes(cut),
             opened: changes(opened),
             kept,
+            kept_flows: kept_flows
+                .into_iter()
+                .map(|((line, verdict), sum)| KeptFlow { flow: told(line, sum), verdict })
+                .collect(),
             unjudged: unjudged
                 .into_iter()
                 .map(|((line, why), sum)| UnjudgedFlow { flow: told(line, sum), why: why.as_str() })
@@ -224,7 +244,7 @@ fn told(line: Line, sum: Sum) -> Told {
 }
 
 /// What a place is called: addresses without a name are all `outside`.
-fn place(ip: IpAddr, party: &Party) -> String {
+pub(crate) fn place(ip: IpAddr, party: &Party) -> String {
     match Place::of(ip, party) {
         Place::Outside { name: None, .. } => "outside".to_owned(),
         Place::Workload { namespace, owner } => format!("{namespace}/{}[{}]", owner.name, owner.kind),

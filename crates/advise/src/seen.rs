@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use podgate_flow::{FlowRecord, FlowVerdict, Party, Protocol, Reason, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One end of connections: an address, and whose it was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,17 +157,51 @@ pub const DNS: u16 = 53;
 /// Where Linux begins to take clients' ports from.
 const EPHEMERAL: u16 = 32_768;
 
-/// Records by where they got lost, as far as it was told.
+/// What is missing, as far as it was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Lost {
     /// Flows that never became records.
     pub flows: u64,
+    /// They are all that a server lost since it started: some may be older than the window.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub since_start: bool,
     /// Denials that were counted rather than reported: they are in the counts, without their ends' ports.
     pub suppressed: u64,
+    /// Nodes that were not heard: how many flows they have, nobody knows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes: u64,
+    /// Files of an archive that can't be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub files: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Lost {
+    /// What is missing, without denials that were counted; `None`: nothing that is known.
+    pub fn told(&self) -> Option<String> {
+        let since = if self.since_start { " since the server started" } else { "" };
+        let one = |number: u64, what: &str| match number {
+            1 => format!("1 {what}"),
+            number => format!("{number} {what}s"),
+        };
+        let parts = [
+            (self.flows, format!("{} lost{since}", one(self.flows, "event"))),
+            (self.nodes, format!("{} not heard", one(self.nodes, "node"))),
+            (self.files, format!("{} not readable", one(self.files, "file"))),
+        ];
+        let parts: Vec<String> =
+            parts.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
 }
 
 /// The time that records cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The first record's.
     pub first: Timestamp,
@@ -261,9 +295,14 @@ impl Collector {
         tally.take(record);
     }
 
-    /// Adds flows that never became records.
-    pub fn lose(&mut self, flows: u64) {
-        self.seen.lost.flows += flows;
+    /// Adds what is missing beside the records.
+    pub fn lose(&mut self, more: Lost) {
+        let lost = &mut self.seen.lost;
+        lost.flows += more.flows;
+        lost.since_start |= more.since_start;
+        lost.suppressed += more.suppressed;
+        lost.nodes += more.nodes;
+        lost.files += more.files;
     }
 
     /// Settles what did not look like a connection's beginning. `serves` says whether the pod at an end declares a

@@ -171,10 +171,11 @@ impl Story {
             |object: &Object| matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_));
         let (basis, objects) = match archived {
             Some(policies) => {
+                // All of these were in force then, whatever is staged now.
                 let others = objects.iter().filter(|object| !is_policy(object)).cloned();
                 (Basis::OfThatTime, others.chain(policies).collect::<Vec<_>>())
             }
-            None => (Basis::OfTheInput, objects.to_vec()),
+            None => (Basis::OfTheInput, without_staged(objects.to_vec())),
         };
         if basis == Basis::OfTheInput && !objects.iter().any(is_policy) {
             let untold =
@@ -183,7 +184,7 @@ impl Story {
         }
         let (key, tally) = (Key::of(&record), Tally::of(&record));
         let seen = Seen { flows: [(key.clone(), tally.clone())].into(), ..Seen::default() };
-        let mut judge = Judge::new(without_staged(objects), settings, &seen);
+        let mut judge = Judge::new(objects, settings, &seen);
         let explanation = match judge.explain(&key, &tally) {
             Ok(explanation) => explanation,
             Err(why) => return Story { record, told: None, untold: Some(why.as_str()) },

@@ -6,7 +6,7 @@ use parquet::errors::ParquetError;
 use podgate_api::Object;
 use podgate_flow::{EdgeMinute, FlowRecord, PolicyVersion, Query, Take, Timestamp};
 
-use crate::directory::{Opened, Series, find};
+use crate::directory::{Found as There, Opened, Series, find};
 use crate::edges::Minutes;
 use crate::flows::Records;
 use crate::table::Table;
@@ -42,6 +42,28 @@ impl Reader {
         flows(&self.dir, query)
     }
 
+    /// Hands over all records of the past that a query accepts, hour by hour, an hour's in no order, until `take` returns
+    /// false. Returns the files that could not say what they hold.
+    pub fn each_flow(
+        &self,
+        query: &Query,
+        mut take: impl FnMut(FlowRecord) -> bool,
+    ) -> Result<Vec<Problem>, Problem> {
+        let there = Range::of(query).find(&self.dir)?;
+        let mut problems = there.problems;
+        for group in groups(&there.segments, Range::of(query)) {
+            match accepted(&group, query) {
+                Ok(records) => {
+                    if !records.into_iter().all(&mut take) {
+                        break;
+                    }
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Ok(problems)
+    }
+
     /// Minutes that overlap the time from `since` on and before `until`, in order of time.
     pub fn edges(&self, since: Timestamp, until: Timestamp) -> Result<Found<EdgeMinute>, Problem> {
         edges(&self.dir, since, until)
@@ -61,14 +83,35 @@ struct Group<'a> {
     last: Timestamp,
 }
 
+/// A time, from its beginning on and before its end.
+#[derive(Clone, Copy)]
+struct Range {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Range {
+    fn of(query: &Query) -> Range {
+        let until = query.until.unwrap_or(Timestamp(u64::MAX));
+        Range { since: query.since.unwrap_or_default(), until }
+    }
+
+    fn find(self, dir: &Path) -> Result<There, Problem> {
+        find(dir, Series::Flows, self.since, self.until)
+    }
+
+    /// Whether a time in a file, to the microsecond, lies in it.
+    fn has(self, micros: u64) -> bool {
+        (self.since.0.div_ceil(1000)..self.until.0.div_ceil(1000)).contains(&micros)
+    }
+}
+
 pub(crate) fn flows(dir: &Path, query: &Query) -> Result<Found<FlowRecord>, Problem> {
-    let since = query.since.unwrap_or_default();
-    let until = query.until.unwrap_or(Timestamp(u64::MAX));
-    let there = find(dir, Series::Flows, since, until)?;
-    let mut groups = groups(&there.segments, since, until);
-    match query.take {
-        Take::Last(_) => groups.sort_by_key(|group| std::cmp::Reverse(group.last)),
-        Take::All | Take::First(_) => groups.sort_by_key(|group| group.first),
+    let range = Range::of(query);
+    let there = range.find(dir)?;
+    let mut groups = groups(&there.segments, range);
+    if let Take::Last(_) = query.take {
+        groups.sort_by_key(|group| std::cmp::Reverse(group.last));
     }
     let mut problems = there.problems;
     let mut found: Vec<Ordered> = Vec::new();
@@ -76,24 +119,9 @@ pub(crate) fn flows(dir: &Path, query: &Query) -> Result<Found<FlowRecord>, Prob
         if is_enough(query, &found, &group) {
             break;
         }
-        let mut records = Records::default();
-        let rows = |table: &Table, found: &mut Vec<Ordered>| {
-            let (from, to) = (since.0 / 1000, until.0.div_ceil(1000));
-            for row in 0..table.rows() {
-                let micros = table.value(Series::Flows.time(), row).unwrap_or_default() as u64;
-                if (from..to).contains(&micros) {
-                    let record = records.read(table, row)?;
-                    if query.accepts(&record) {
-                        found.push(Ordered(record));
-                    }
-                }
-            }
-            Ok(())
-        };
-        let before = found.len();
-        if let Err(problem) = read(&group, &mut found, rows) {
-            found.truncate(before);
-            problems.push(problem);
+        match accepted(&group, query) {
+            Ok(records) => found.extend(records.into_iter().map(Ordered)),
+            Err(problem) => problems.push(problem),
         }
         // What is more than is wanted would only take memory.
         if !matches!(query.take, Take::All) {
@@ -102,6 +130,24 @@ pub(crate) fn flows(dir: &Path, query: &Query) -> Result<Found<FlowRecord>, Prob
     }
     let found = query.finish(found).into_iter().map(|Ordered(record)| record).collect();
     Ok(Found { found, problems })
+}
+
+/// The records of a row group that a query accepts.
+fn accepted(group: &Group<'_>, query: &Query) -> Result<Vec<FlowRecord>, Problem> {
+    let range = Range::of(query);
+    let mut records = Records::default();
+    read(group, |table| {
+        let mut found = Vec::new();
+        for row in 0..table.rows() {
+            if range.has(table.value(Series::Flows.time(), row).unwrap_or_default() as u64) {
+                let record = records.read(table, row)?;
+                if query.accepts(&record) {
+                    found.push(record);
+                }
+            }
+        }
+        Ok(found)
+    })
 }
 
 /// A record as [`Query::finish`] takes them.
@@ -129,31 +175,27 @@ fn is_enough(query: &Query, found: &[Ordered], group: &Group<'_>) -> bool {
 pub(crate) fn edges(dir: &Path, since: Timestamp, until: Timestamp) -> Result<Found<EdgeMinute>, Problem> {
     const MINUTE: u64 = 60_000_000_000;
     // A minute that began before may reach into the time asked for.
-    let since = Timestamp(since.0.saturating_sub(MINUTE - 1));
-    let there = find(dir, Series::Edges, since, until)?;
+    let range = Range { since: Timestamp(since.0.saturating_sub(MINUTE - 1)), until };
+    let there = find(dir, Series::Edges, range.since, until)?;
     let (mut found, mut problems) = (Vec::new(), there.problems);
-    for group in groups(&there.segments, since, until) {
+    for group in groups(&there.segments, range) {
         let mut minutes = Minutes::default();
-        let rows = |table: &Table, found: &mut Vec<EdgeMinute>| {
-            for row in 0..table.rows() {
-                let micros = table.value(Series::Edges.time(), row).unwrap_or_default() as u64;
-                if (since.0.div_ceil(1000)..until.0.div_ceil(1000)).contains(&micros) {
-                    found.push(minutes.read(table, row)?);
-                }
-            }
-            Ok(())
-        };
-        let before = found.len();
-        if let Err(problem) = read(&group, &mut found, rows) {
-            found.truncate(before);
-            problems.push(problem);
+        let read = read(&group, |table| {
+            let is_in =
+                |row: &usize| range.has(table.value(Series::Edges.time(), *row).unwrap_or_default() as u64);
+            (0..table.rows()).filter(is_in).map(|row| minutes.read(table, row)).collect::<Result<Vec<_>, _>>()
+        });
+        match read {
+            Ok(minutes) => found.extend(minutes),
+            Err(problem) => problems.push(problem),
         }
     }
     found.sort_by(|a, b| (a.minute, &a.node, &a.edge).cmp(&(b.minute, &b.node, &b.edge)));
     Ok(Found { found, problems })
 }
 
-fn groups(segments: &[Opened], since: Timestamp, until: Timestamp) -> Vec<Group<'_>> {
+/// The row groups that reach into a time, in the order of their beginning.
+fn groups(segments: &[Opened], range: Range) -> Vec<Group<'_>> {
     let all =
         segments.iter().flat_map(|segment| (0..segment.reader.groups()).map(move |group| (segment, group)));
     let timed = all.map(|(segment, group)| {
@@ -166,15 +208,17 @@ fn groups(segments: &[Opened], since: Timestamp, until: Timestamp) -> Vec<Group<
         };
         Group { segment, group, first, last }
     });
-    timed.filter(|group| group.last >= since && group.first < until).collect()
+    let mut groups: Vec<_> =
+        timed.filter(|group| group.last >= range.since && group.first < range.until).collect();
+    groups.sort_by_key(|group| group.first);
+    groups
 }
 
 fn read<T>(
     group: &Group<'_>,
-    found: &mut Vec<T>,
-    rows: impl FnOnce(&Table, &mut Vec<T>) -> Result<(), String>,
-) -> Result<(), Problem> {
+    rows: impl FnOnce(&Table) -> Result<Vec<T>, String>,
+) -> Result<Vec<T>, Problem> {
     let table = group.segment.reader.read(group.group);
-    let read = table.and_then(|table| rows(&table, found).map_err(ParquetError::General));
+    let read = table.and_then(|table| rows(&table).map_err(ParquetError::General));
     read.map_err(|error| Problem::damaged(&group.segment.path, error))
 }

@@ -18,6 +18,7 @@ pub mod probe_junit;
 pub mod reach;
 pub mod replay;
 pub mod sarif;
+pub mod score;
 pub mod status;
 pub mod story;
 pub mod suggest;

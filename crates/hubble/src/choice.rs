@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podgate_flow::{
-    Denial, EndTerms, Family, Filter, FlowVerdict, NamePrefix, Protocol, TcpFlags, Terms, WorkloadName,
+    Denial, EndTerms, Family, Filter, FlowVerdict, NamePrefix, Protocol, Query, Take, TcpFlags, Terms,
+    WorkloadName,
 };
 use podgate_policy::Direction;
 
-use crate::flows::POLICY_VERDICT;
+use crate::flows::{POLICY_VERDICT, timestamp};
+use crate::proto::podgate::v1::GetRecordsRequest;
 use crate::proto::{flow, podgate::v1};
 
 /// Why a filter can't be used.
@@ -45,6 +47,24 @@ pub fn own_filter(any_of: &[v1::Filter], none_of: &[v1::Filter], cluster: &str) 
         filters.iter().map(|filter| own_terms(filter, cluster)).collect::<Result<_, _>>()
     };
     Ok(Filter { any_of: all(any_of)?, none_of: all(none_of)?, ..Filter::default() })
+}
+
+/// The records that a request of podgate's own API asks for.
+///
+/// # Errors
+/// When a filter of it can't be used.
+pub fn query(request: &GetRecordsRequest, cluster: &str) -> Result<Query, Unusable> {
+    let number = usize::try_from(request.number).unwrap_or(usize::MAX);
+    Ok(Query {
+        filter: own_filter(&request.any_of, &request.none_of, cluster)?,
+        since: request.since.as_ref().map(timestamp),
+        until: request.until.as_ref().map(timestamp),
+        take: match (number, request.first) {
+            (0, _) => Take::All,
+            (number, true) => Take::First(number),
+            (number, false) => Take::Last(number),
+        },
+    })
 }
 
 fn own_terms(filter: &v1::Filter, cluster: &str) -> Result<Terms, Unusable> {

@@ -27,7 +27,7 @@ mod unflow;
 
 pub use flows::{Naming, details, flow_of, to_hubble, views};
 pub use mask::Mask;
-pub use reader::{Heard, ReadError, Server, read_file};
+pub use reader::{Heard, ReadError, Server, read_lines};
 pub use relay::{Identity, run as run_relay};
 pub use serve::{Listener, serve};
 pub use server::{ServerInfo, services};

@@ -3,13 +3,14 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use podgate_flow::{Filter, FlowRecord, Query, Take};
+use podgate_flow::FlowRecord;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::choice::{Unusable, own_filter};
 use crate::client::{Address, Tls, Unreachable, connect};
-use crate::flows::timestamp;
 use crate::json;
 use crate::proto::observer::get_flows_response::ResponseTypes;
 use crate::proto::observer::observer_client::ObserverClient;
@@ -200,43 +201,87 @@ impl Server {
     }
 }
 
-/// The records of a file that fit: lines of Hubble's JSON or of podgate's own. What is about no connection is left out,
-/// and so are losses and nodes.
-pub fn read_file(file: impl BufRead, request: &GetRecordsRequest) -> Result<Vec<FlowRecord>, ReadError> {
-    let filter: Filter = own_filter(&request.any_of, &request.none_of, "")?;
-    let number = usize::try_from(request.number).unwrap_or(usize::MAX);
-    let take = match (number, request.first) {
-        (0, _) => Take::All,
-        (number, true) => Take::First(number),
-        (number, false) => Take::Last(number),
-    };
-    let (since, until) = (request.since.as_ref().map(timestamp), request.until.as_ref().map(timestamp));
-    let query = Query { filter, since, until, take };
-    let mut records: Vec<Box<FlowRecord>> = Vec::new();
-    for (i, line) in file.lines().enumerate() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
+/// Hands over what a file has, in its order, until there is no more or `take` returns false: lines of Hubble's JSON, of
+/// podgate's own, and of `podgate lab watch`. What is about no connection is left out. Returns the number of a last line
+/// that is not whole: whoever wrote it was stopped, or goes on writing.
+///
+/// # Errors
+/// When the file can't be read, or a line of it is no flow.
+pub fn read_lines(
+    mut file: impl BufRead,
+    mut take: impl FnMut(Heard) -> bool,
+) -> Result<Option<usize>, ReadError> {
+    let mut waiting: Option<Box<FlowRecord>> = None;
+    let mut text = String::new();
+    let mut cut_short = None;
+    for line in 1.. {
+        text.clear();
+        if file.read_line(&mut text)? == 0 {
+            break;
         }
-        let record = read_line(&line).map_err(|why| ReadError::Line { line: i + 1, why })?;
-        let Some(record) = record else { continue };
-        // The two directions of one connection, as podgate's own flows have them one after the other.
-        match records.last_mut().filter(|last| !record.id.is_unset() && last.id == record.id) {
-            Some(last) => join(last, record),
-            None => records.push(Box::new(record)),
+        let heard = match read_line(text.trim()) {
+            Ok(Some(heard)) => heard,
+            Ok(None) => continue,
+            Err(_) if !text.ends_with('\n') => {
+                cut_short = Some(line);
+                break;
+            }
+            Err(why) => return Err(ReadError::Line { line, why }),
+        };
+        let next = match heard {
+            Heard::Record(record) => {
+                // The two directions of one connection, as podgate's own flows have them one after the other.
+                match waiting.as_deref_mut().filter(|last| !record.id.is_unset() && last.id == record.id) {
+                    Some(last) => {
+                        join(last, *record);
+                        continue;
+                    }
+                    None => waiting.replace(record).map(Heard::Record),
+                }
+            }
+            other => Some(other),
+        };
+        if next.is_some_and(|next| !take(next)) {
+            return Ok(None);
         }
     }
-    records.retain(|record| query.accepts(record));
-    Ok(query.finish(records).into_iter().map(|record| *record).collect())
+    waiting.map(|last| take(Heard::Record(last)));
+    Ok(cut_short)
 }
 
-fn read_line(line: &str) -> Result<Option<FlowRecord>, String> {
-    if let Ok(record) = serde_json::from_str::<FlowRecord>(line) {
-        return Ok(Some(record));
+/// A line of `podgate lab watch -o json`: one of these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watched {
+    flow: Option<Box<FlowRecord>>,
+    lost: Option<Lost>,
+    #[serde(rename = "notice")]
+    _notice: Option<IgnoredAny>,
+    #[serde(rename = "error")]
+    _error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Lost {
+    count: u64,
+}
+
+fn read_line(line: &str) -> Result<Option<Heard>, String> {
+    let lost = |kernel| Heard::Losses(Losses { kernel, ..Losses::default() });
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(record) = serde_json::from_str(line) {
+        return Ok(Some(Heard::Record(record)));
+    }
+    if let Ok(Watched { flow, lost: count, .. }) = serde_json::from_str(line) {
+        return Ok(flow.map(Heard::Record).or(count.map(|lost_here| lost(lost_here.count))));
     }
     Ok(match json::read_response(line)?.response_types {
-        Some(ResponseTypes::Flow(flow)) => from_hubble(&flow),
-        _ => None,
+        Some(ResponseTypes::Flow(flow)) => from_hubble(&flow).map(|record| Heard::Record(Box::new(record))),
+        Some(ResponseTypes::LostEvents(events)) => Some(lost(events.num_events_lost)),
+        Some(ResponseTypes::NodeStatus(status)) => Some(Heard::Nodes(status)),
+        None => None,
     })
 }
 
@@ -289,27 +334,46 @@ mod tests {
         flows.map(line).collect()
     }
 
+    #[track_caller]
+    fn heard(text: &str) -> (Vec<FlowRecord>, u64, Option<usize>) {
+        let (mut records, mut lost) = (Vec::new(), 0);
+        let cut_short = read_lines(text.as_bytes(), |heard| {
+            match heard {
+                Heard::Record(record) => records.push(*record),
+                Heard::Losses(losses) => lost += losses.kernel,
+                Heard::Nodes(_) => {}
+            }
+            true
+        });
+        (records, lost, cut_short.unwrap())
+    }
+
     #[test]
     fn both_directions_of_a_saved_connection_are_one_record_again() {
-        let text = saved(&[allowed(1), denied(2), outbound(3)]);
-        let records = read_file(text.as_bytes(), &GetRecordsRequest::default()).unwrap();
+        let (records, _, _) = heard(&saved(&[allowed(1), denied(2), outbound(3)]));
         let told: Vec<_> =
             records.iter().map(|r| (r.verdict, r.egress.is_some(), r.ingress.is_some())).collect();
         use podgate_flow::FlowVerdict::{Allowed, Denied};
         assert_eq!(told, [(Allowed, true, true), (Denied, true, true), (Allowed, false, false)]);
         assert_eq!((&*records[1].node, records[1].suppressed), ("b", 36));
-        let policy = v1::Filter { policy: vec!["default-deny".into()], ..Default::default() };
-        let request = GetRecordsRequest { any_of: vec![policy], number: 5, ..Default::default() };
-        assert_eq!(read_file(text.as_bytes(), &request).unwrap().len(), 1);
     }
 
     #[test]
     fn own_lines_come_back_and_bad_ones_are_named() {
         let line = serde_json::to_string(&denied(2)).unwrap();
-        let records = read_file(format!("\n{line}\n").as_bytes(), &GetRecordsRequest::default()).unwrap();
-        assert_eq!(records, [denied(2)]);
-        let error =
-            read_file(format!("{line}\nnonsense\n").as_bytes(), &GetRecordsRequest::default()).unwrap_err();
+        for text in [format!("\n{line}\n"), format!("{{\"flow\":{line}}}\n")] {
+            assert_eq!(heard(&text).0, [denied(2)], "{text}");
+        }
+        let error = read_lines(format!("{line}\nnonsense\n").as_bytes(), |_| true).unwrap_err();
         assert!(error.to_string().starts_with("line 2: "), "{error}");
+        assert!(read_lines(b"{\"flow\":{\"time\":7}}\n".as_slice(), |_| true).is_err());
+        assert_eq!(heard(&format!("{line}\n{}", &line[..40])), (vec![denied(2)], 0, Some(2)));
+    }
+
+    #[test]
+    fn losses_in_a_file_are_heard() {
+        let text = "{\"lost\":{\"count\":7,\"by\":\"kernel\"}}\n{\"notice\":{\"text\":\"x\"}}\n\
+            {\"lost_events\":{\"source\":\"PERF_EVENT_RING_BUFFER\",\"num_events_lost\":\"5\"}}\n";
+        assert_eq!(heard(text), (vec![], 12, None));
     }
 }

@@ -1,7 +1,7 @@
 //! Policies that fit what was seen.
 
 use podgate_advise::recommend::{self, Options};
-use podgate_advise::{Collector, Judge, Seen};
+use podgate_advise::{Collector, Judge, Lost, Seen};
 use podgate_api::Object;
 use podgate_flow::Filter;
 
@@ -42,6 +42,11 @@ pub fn settled(ask: &Ask, window: Window, objects: &[Object]) -> Result<Seen, Fa
         collector.take(&record);
     }
     let losses = losses(&ask.server);
-    collector.lose(losses.kernel + losses.disk + losses.nodes);
+    collector.lose(Lost {
+        flows: losses.kernel + losses.disk,
+        since_start: true,
+        nodes: losses.nodes,
+        ..Lost::default()
+    });
     Ok(collector.settle(Judge::serves(objects)))
 }

@@ -1406,6 +1406,7 @@ export interface components {
                 allowed: number;
                 denied: number;
             };
+            keptFlows: components["schemas"]["ReplayKeptFlow"][];
             lost: components["schemas"]["ReplayLost"];
             opened: components["schemas"]["ReplayChange"][];
             records: number;
@@ -1426,8 +1427,24 @@ export interface components {
             protocol: string;
             to: string;
         };
+        ReplayKeptFlow: {
+            addresses?: string[];
+            connections: number;
+            first: string;
+            from: string;
+            last: string;
+            moreAddresses?: number;
+            port: number;
+            protocol: string;
+            to: string;
+            /** @enum {unknown} */
+            verdict: "allowed" | "denied";
+        };
         ReplayLost: {
+            files?: number;
             flows: number;
+            nodes?: number;
+            sinceStart?: boolean;
             suppressed: number;
         };
         ReplaySide: {

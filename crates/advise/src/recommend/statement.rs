@@ -116,10 +116,10 @@ impl Statement {
             Some(window) => format!("Window: {window}, {} records.", self.records),
             None => "Window: no records.".to_owned(),
         };
-        let lost = match self.lost.flows {
-            0 => "Events lost: none that is known.".to_owned(),
-            lost => format!(
-                "Events lost: {lost}. What they would have told is not in here: a connection that is not named below may \
+        let lost = match self.lost.told() {
+            None => "Missing: nothing that is known.".to_owned(),
+            Some(told) => format!(
+                "Missing: {told}. What they would have told is not in here: a connection that is not named below may \
                  still be needed."
             ),
         };
@@ -163,10 +163,7 @@ pub(super) fn about(key: &WorkloadKey, inventory: &Inventory, lessons: &Lessons,
         0 => format!("{} pods seen", group.seen.len()),
         total => format!("{} of {total} pods seen", group.pods.intersection(&group.seen).count()),
     };
-    let lost = match seen.lost.flows {
-        0 => "no event lost".to_owned(),
-        lost => format!("{lost} events lost"),
-    };
+    let lost = seen.lost.told().unwrap_or_else(|| "no event lost".to_owned());
     let window = seen.window.map(|window| format!(", {window}")).unwrap_or_default();
     vec![format!("What {key} needs: {}, {pods}, {lost}{window}.", connections(lessons.connections))]
 }

@@ -280,7 +280,7 @@ fn lost_events_are_said_in_the_head_and_with_each_policy() {
     let mut recorder = Recorder { lost: 17, ..Recorder::default() };
     recorder.tcp(WEB, API);
     let text = recorder.recommend(SHOP).to_yaml();
-    assert!(text.contains("# Events lost: 17."), "{text}");
+    assert!(text.contains("# Missing: 17 events lost."), "{text}");
     assert!(
         text.contains("# What shop/web[Deployment] needs: 1 connection, 1 pod seen, 17 events lost"),
         "{text}"

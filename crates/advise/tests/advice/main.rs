@@ -4,4 +4,5 @@ mod examples;
 mod failure_modes;
 mod random;
 mod replay;
+mod score;
 mod support;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use podgate_advise::recommend::{Options, Recommendation};
-use podgate_advise::{Collector, Judge, Seen};
+use podgate_advise::{Collector, Judge, Lost, Seen};
 use podgate_api::{Object, load_text};
 use podgate_flow::{
     Endpoint, FlowId, FlowRecord, FlowVerdict, OwnerName, Party, Protocol, ServiceName, TcpFlags, Timestamp,
@@ -146,7 +146,7 @@ impl Recorder {
     pub fn seen(&self, objects: &[Object]) -> Seen {
         let mut collector = Collector::new();
         self.records.iter().for_each(|record| collector.take(record));
-        collector.lose(self.lost);
+        collector.lose(Lost { flows: self.lost, ..Lost::default() });
         collector.settle(Judge::serves(objects))
     }
 

@@ -3,17 +3,16 @@
 mod filters;
 mod groups;
 mod select;
-pub mod server;
+mod server;
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
 
 use clap::{Args, Subcommand, ValueEnum};
 use podgate_flow::{FlowRecord, FlowVerdict};
-use podgate_hubble::proto::podgate::v1::Losses;
-use podgate_hubble::{Heard, Mask, ReadError};
+use podgate_hubble::Mask;
 
+use crate::input::flows::server::Server;
+use crate::input::flows::{Missing, Order};
 use crate::outcome::{BAD, FINDINGS, FINE, Failure, INTERRUPTED, Outcome};
 use crate::render::observe::{self as render, Printer, Style, TimeFormat};
 use crate::{output, style};
@@ -39,8 +38,6 @@ pub struct Arguments {
     /// End with 1 when a connection fits, and with 2 when none does but flows are missing.
     #[arg(long)]
     exit_code: bool,
-    #[command(flatten)]
-    server: server::Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,11 +45,11 @@ enum Command {
     /// The busiest edges between workloads in the last minutes.
     Top(Top),
     /// How the server is: how many flows it has, of how many nodes.
-    Status(server::Server),
+    Status(Server),
     /// The nodes that the server has flows of.
-    Nodes(server::Server),
+    Nodes(Server),
     /// The namespaces that the server has flows of.
-    Namespaces(server::Server),
+    Namespaces(Server),
 }
 
 #[derive(Debug, Args)]
@@ -68,8 +65,6 @@ struct Top {
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = Table::Table, value_name = "FORM")]
     output: Table,
-    #[command(flatten)]
-    server: server::Server,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -165,7 +160,7 @@ fn observe(arguments: &Arguments) -> Outcome {
     let mut out = BufWriter::new(anstream::stdout());
     let mut found = 0_u64;
     let follows = arguments.select.follow;
-    let end = read(arguments.select.input_file.as_deref(), &arguments.select, &arguments.server, |record| {
+    let missing = read(&arguments.select, |record| {
         found += 1;
         if let Some(groups) = &mut groups {
             groups.add(record);
@@ -184,22 +179,22 @@ fn observe(arguments: &Arguments) -> Outcome {
     } else {
         drop(out.write_all(printer.end().as_bytes()).and_then(|()| out.flush()));
     }
-    Ok(code(arguments.exit_code, found, &end))
+    Ok(code(arguments.exit_code, found, &missing))
 }
 
-fn code(asked: bool, found: u64, end: &End) -> u8 {
-    match (end.interrupted, asked) {
+fn code(asked: bool, found: u64, missing: &Missing) -> u8 {
+    match (missing.interrupted, asked) {
         (true, _) => INTERRUPTED,
         (false, true) if found > 0 => FINDINGS,
         // What is missing may have fitted.
-        (false, true) if end.is_lossy => BAD,
+        (false, true) if missing.files > 0 || render::is_lossy(&missing.losses) => BAD,
         _ => FINE,
     }
 }
 
 fn run_top(top: &Top) -> Outcome {
     let mut groups = Groups::new(top.by);
-    let end = read(top.select.input_file.as_deref(), &top.select.or_since("5m"), &top.server, |record| {
+    let missing = read(&top.select.or_since("5m"), |record| {
         groups.add(record);
         true
     })?;
@@ -207,83 +202,19 @@ fn run_top(top: &Top) -> Outcome {
         Table::Table => groups.print(top.limit),
         Table::Json => output::json(&groups.rows(top.limit))?,
     }
-    Ok(code(false, 0, &end))
+    Ok(code(false, 0, &missing))
 }
 
-/// How reading ended.
-#[derive(Debug, Default)]
-struct End {
-    interrupted: bool,
-    is_lossy: bool,
-}
-
-/// Reads what was selected from a file or a server, and says on standard error what is missing.
-fn read(
-    file: Option<&Path>,
-    select: &select::Select,
-    server: &server::Server,
-    mut take: impl FnMut(&FlowRecord) -> bool,
-) -> Result<End, Failure> {
-    let request = select.request()?;
-    if let Some(path) = file {
-        let named = |error: &dyn std::fmt::Display| Failure::bad(format!("{}: {error}", path.display()));
-        let records = match path == Path::new("-") {
-            true => podgate_hubble::read_file(std::io::stdin().lock(), &request),
-            false => {
-                podgate_hubble::read_file(BufReader::new(File::open(path).map_err(|e| named(&e))?), &request)
-            }
-        };
-        for record in &records.map_err(|error| named(&error))? {
-            if !take(record) {
-                break;
-            }
-        }
-        return Ok(End::default());
-    }
-    let mut losses = Losses::default();
-    let read = server.connect()?.read(request, |heard| match heard {
-        Heard::Record(record) => take(&record),
-        Heard::Losses(more) => {
-            add(&mut losses, &more);
-            true
-        }
-        Heard::Nodes(status) => {
-            if let Some(text) = render::nodes(&status) {
-                style::warning(&text);
-            }
-            true
-        }
-    });
-    let interrupted = match read {
-        Ok(()) => false,
-        Err(ReadError::Interrupted) => true,
-        Err(error) => return Err(Failure::bad(error.to_string())),
-    };
-    if let Some(text) = render::losses(&losses) {
+/// Reads what was selected, and says on standard error what is missing.
+fn read(select: &select::Select, take: impl FnMut(&FlowRecord) -> bool) -> Result<Missing, Failure> {
+    let missing = select.flows.hear(select.request()?, Order::OfTime, take)?;
+    if let Some(text) = render::losses(&missing.losses) {
         style::note(&text);
     }
-    Ok(End { interrupted, is_lossy: render::is_lossy(&losses) })
-}
-
-fn add(sum: &mut Losses, more: &Losses) {
-    sum.kernel += more.kernel;
-    sum.suppressed += more.suppressed;
-    sum.disk += more.disk;
-    sum.export += more.export;
-    sum.nodes += more.nodes;
-    sum.reader += more.reader;
+    Ok(missing)
 }
 
 /// Whether somebody has to look at it.
 fn is_denied(record: &FlowRecord) -> bool {
     record.verdict == FlowVerdict::Denied
-}
-
-/// The sockets of this machine that serve flows: the agent's, then those of labs.
-fn local_sockets() -> Vec<PathBuf> {
-    let agent = PathBuf::from("/run/podgate/hubble.sock");
-    let labs = podgate_lab::Lab::all();
-    let labs = labs.iter().filter_map(|name| podgate_lab::Lab::new(name).ok());
-    let labs = labs.map(|lab| lab.file(podgate_lab::enforce::HUBBLE_SOCKET));
-    std::iter::once(agent).chain(labs).filter(|path| path.exists()).collect()
 }

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         false => arguments.manifests.load(&arguments.paths)?,
     };
     let broken = loaded.has_errors();
-    let seen = arguments.flows.read(&loaded.objects)?;
+    let seen = arguments.flows.seen(&loaded.objects)?;
     let options = Options {
         namespaces: arguments.namespaces.clone(),
         known_blocks: arguments.known_blocks.as_deref().map(known_blocks).transpose()?.unwrap_or_default(),

@@ -7,7 +7,7 @@ use podgate_hubble::client::Address;
 use podgate_hubble::relay::Peers;
 use podgate_hubble::{Identity, run_relay};
 
-use super::observe::server::TlsArguments;
+use crate::input::flows::server::TlsArguments;
 use crate::outcome::{FINE, Failure, Outcome};
 use crate::style;
 

@@ -1,10 +1,10 @@
 //! `podgate why`: the whole story of a connection that was seen.
 
 use clap::{Args, ValueEnum};
-use podgate_advise::why::{Story, Wanted};
+use podgate_advise::why::{PolicyArchive, Story, Wanted};
 use podgate_flow::FlowRecord;
 
-use crate::input::flows::{FlowArguments, Line};
+use crate::input::flows::FlowArguments;
 use crate::input::{ManifestArguments, answered, count};
 use crate::outcome::{FINE, Failure, Outcome};
 use crate::{output, render, style};
@@ -52,16 +52,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let broken = loaded.has_errors();
     let mut last: Option<FlowRecord> = None;
     let mut found = 0;
-    arguments.flows.each(|line| {
-        if let Line::Flow(record) = line
-            && wanted.fits(&record)
-        {
+    let missing = arguments.flows.each(|record| {
+        if wanted.fits(record) {
             found += 1;
             if last.as_ref().is_none_or(|last| last.time <= record.time) {
-                last = Some(*record);
+                last = Some(record.clone());
             }
         }
     })?;
+    if let Some(text) = render::observe::losses(&missing.losses) {
+        style::note(&text);
+    }
     let Some(record) = last else {
         let what = match &arguments.to {
             Some(to) => format!("no flow from {} to {to} was seen", arguments.from),
@@ -72,7 +73,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         )));
     };
     let settings = arguments.manifests.world_options(false)?.settings;
-    let story = Story::new(record, &loaded.objects, None, settings);
+    let archive = arguments.flows.archive()?;
+    let archive = archive.as_ref().map(|archive| archive as &dyn PolicyArchive);
+    let story = Story::new(record, &loaded.objects, archive, settings);
     match arguments.output {
         Output::Text => render::print(&render::story::text(&story)),
         Output::Json => output::json(&story)?,

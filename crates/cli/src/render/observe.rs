@@ -305,8 +305,8 @@ pub fn losses(losses: &Losses) -> Option<String> {
     if losses.suppressed > 0 {
         words.push(format!("{} denials were counted rather than reported one by one", losses.suppressed));
     }
-    (!words.is_empty())
-        .then(|| format!("missing since the server started: {sum} flows ({})", words.join("; ")))
+    let since = if losses.since_start { " since the server started" } else { "" };
+    (!words.is_empty()).then(|| format!("missing{since}: {sum} flows ({})", words.join("; ")))
 }
 
 /// Whether flows are missing altogether.

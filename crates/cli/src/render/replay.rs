@@ -70,14 +70,15 @@ fn basis(replay: &Replay) -> String {
 
 /// `no event lost`, or how many.
 pub fn lost(lost: &Lost) -> String {
-    match (lost.flows, lost.suppressed) {
-        (0, 0) => "no event lost".to_owned(),
-        (flows, 0) => format!("{flows} events lost: what they told is missing here"),
-        (0, counted) => format!("no event lost, {counted} denials counted rather than reported"),
-        (flows, counted) => format!(
-            "{flows} events lost: what they told is missing here; {counted} denials counted rather than reported"
-        ),
+    let mut text = match lost.told() {
+        None => "no event lost".to_owned(),
+        Some(told) => format!("{told}: what they told is missing here"),
+    };
+    if lost.suppressed > 0 {
+        let after = if lost.told().is_some() { ';' } else { ',' };
+        let _ = write!(text, "{after} {} denials counted rather than reported", lost.suppressed);
     }
+    text
 }
 
 /// The sides that make the verdict: what denies, or both where both allow.
@@ -94,7 +95,11 @@ fn verdict(side: &Side) -> &'static str {
 /// `shop/web[Deployment] -> shop/db[StatefulSet] TCP 5432  12 connections, 10:00:00Z to 10:05:00Z`.
 fn flow(told: &Told) -> String {
     let Told { from, to, connections: number, first, last, .. } = told;
-    let mut text = format!("{from} -> {to}  {BOLD}{}{BOLD:#}  {}", port(told), connections(*number));
+    let mut text = format!(
+        "{from} -> {to}  {BOLD}{}{BOLD:#}  {}",
+        port(&told.protocol, told.port),
+        connections(*number)
+    );
     let _ = match first == last {
         true => write!(text, ", {}", second(*first)),
         false => write!(text, ", {} to {}", second(*first), second(*last)),
@@ -114,14 +119,15 @@ fn addresses(told: &Told) -> String {
 }
 
 /// `TCP 5432`, `ICMP`.
-fn port(told: &Told) -> String {
-    match told.port {
-        0 => told.protocol.clone(),
-        port => format!("{} {port}", told.protocol),
+pub fn port(protocol: &str, port: u16) -> String {
+    match port {
+        0 => protocol.to_owned(),
+        port => format!("{protocol} {port}"),
     }
 }
 
-fn connections(number: u64) -> String {
+/// `1 connection`, `2 connections`.
+pub fn connections(number: u64) -> String {
     if number == 1 { "1 connection".to_owned() } else { format!("{number} connections") }
 }
 
@@ -165,7 +171,7 @@ fn row(out: &mut String, told: &Told, last: &str) {
         cell(&told.from),
         cell(&told.to),
         outside,
-        port(told),
+        port(&told.protocol, told.port),
         told.connections,
         second(told.first),
         second(told.last),
@@ -174,6 +180,6 @@ fn row(out: &mut String, told: &Told, last: &str) {
 }
 
 /// Text that stays in its cell.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

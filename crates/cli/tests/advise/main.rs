@@ -4,6 +4,7 @@
 
 #[path = "../can/schema.rs"]
 mod schema;
+mod sources;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -71,6 +72,63 @@ fn replay_ends_with_1_when_there_is_such_a_change_and_2_on_bad_input() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains(says), "{arguments:?}: {errors}");
     }
+}
+
+/// The flows after the candidate was enforced: what it cuts is denied, and so is something else.
+fn flows_since() -> String {
+    let text = std::fs::read_to_string(root().join(FLOWS)).expect("the example has flows");
+    let is_about = |line: &str, port: &str| line.contains(&format!("\"port\": {port}, \"kind\": \"pod\""));
+    let line = |line: &str| match is_about(line, "7000") || is_about(line, "9000") {
+        true => line.replace("\"verdict\": \"allowed\"", "\"verdict\": \"denied\""),
+        false => line.to_owned(),
+    };
+    let lines: Vec<String> = text.lines().map(line).collect();
+    lines.join("\n").replace("2026-11-23T10:", "2026-11-24T11:") + "\n"
+}
+
+#[test]
+fn a_replay_is_scored_by_what_happened() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the file can be written");
+        path.to_str().expect("a path of letters").to_owned()
+    };
+    let replay = podgate(&["replay", CANDIDATE, "-f", SHOP, "--input-file", FLOWS, "-o", "json"]);
+    let prediction = file("prediction.json", &replay.stdout);
+    let since = file("since.jsonl", flows_since().as_bytes());
+    for (form, ending) in [("text", "txt"), ("json", "json"), ("md", "md")] {
+        let arguments = ["replay", "--score", &prediction, "--input-file", &since, "-o", form];
+        check(&format!("score-{form}.{ending}"), &arguments);
+    }
+    let code = |more: &[&str]| {
+        podgate(&[&["replay", "--score", &prediction, "--input-file", &since], more].concat()).status.code()
+    };
+    assert_eq!(code(&["--fail-on", "missed"]), Some(0), "what was predicted happened");
+    assert_eq!(code(&["--fail-on", "surprise"]), Some(1));
+    assert_eq!(code(&["--fail-on", "never"]), Some(0));
+    assert_eq!(code(&["--fail-on", "cut"]), Some(2), "a score finds no such thing");
+    // The same flows again: nothing was enforced in between.
+    let again = podgate(&["replay", "--score", &prediction, "--input-file", FLOWS]);
+    assert_eq!(again.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(text.contains("0 happened, 1 did not"), "{text}");
+    let errors = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(errors.contains("say with --since from when on"), "{errors}");
+    let bad = podgate(&["replay", "--score", &since, "--input-file", &since]);
+    let errors = String::from_utf8_lossy(&bad.stderr).into_owned();
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(
+        errors.contains("no replay: ") && errors.contains("podgate replay CANDIDATE -o json"),
+        "{errors}"
+    );
+
+    let schema = std::fs::read_to_string(root().join("docs/schema/replay-score.schema.json"));
+    let schema = serde_json::from_str(&schema.expect("the schema is published")).expect("a schema is JSON");
+    let schemas = schema::Schemas([("replay-score.schema.json", schema)].into_iter().collect());
+    let scored = podgate(&["replay", "--score", &prediction, "--input-file", &since, "-o", "json"]);
+    let value = serde_json::from_slice(&scored.stdout).expect("JSON");
+    assert_eq!(schemas.faults("replay-score.schema.json", &value), Vec::<String>::new());
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use podgate_flow::{FlowRecord, Losses, Query, Take};
+use podgate_flow::{FlowRecord, Losses, Query};
 use tokio::sync::mpsc;
 use tonic::{Response, Status};
 
 use super::{Answers, Node, WAITING, answers, now};
 use crate::choice;
-use crate::flows::timestamp;
 use crate::proto::podgate::v1;
 use crate::proto::podgate::v1::get_records_response::Answer;
 use crate::proto::podgate::v1::{GetRecordsRequest, GetRecordsResponse};
@@ -20,18 +19,10 @@ pub(super) fn start(
     node: &Node,
     request: GetRecordsRequest,
 ) -> Result<Response<Answers<GetRecordsResponse>>, Status> {
-    let filter = choice::own_filter(&request.any_of, &request.none_of, &node.info.cluster)
+    let query = choice::query(&request, &node.info.cluster)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let number = usize::try_from(request.number).unwrap_or(usize::MAX);
-    let take = match (number, request.first) {
-        (0, _) => Take::All,
-        (number, true) => Take::First(number),
-        (number, false) => Take::Last(number),
-    };
-    let (since, until) = (request.since.as_ref().map(timestamp), request.until.as_ref().map(timestamp));
-    let past = !request.follow || request.number > 0 || since.is_some();
+    let past = !request.follow || request.number > 0 || query.since.is_some();
     let (sender, receiver) = mpsc::channel(WAITING);
-    let query = Query { filter, since, until, take };
     let job = Job { node: node.clone(), query, sender };
     tokio::spawn(async move { job.run(past, request.follow).await.unwrap_or_default() });
     Ok(answers(receiver))

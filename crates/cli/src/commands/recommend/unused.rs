@@ -42,7 +42,7 @@ enum Output {
 pub fn run(arguments: &Arguments) -> Outcome {
     let loaded = arguments.manifests.load(&arguments.paths)?;
     let broken = loaded.has_errors();
-    let seen = arguments.flows.read(&loaded.objects)?;
+    let seen = arguments.flows.seen(&loaded.objects)?;
     let settings = arguments.manifests.world_options(false)?.settings;
     let usage = Usage::new(loaded.objects, &seen, settings);
     match arguments.output {
