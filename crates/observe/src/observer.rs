@@ -46,6 +46,8 @@ pub struct Observer {
     /// Totals came since they were last told.
     has_counted: bool,
     aged: Timestamp,
+    /// The wall clock at the last turn.
+    turned: Timestamp,
     /// When the kernel's clock was zero, as of the last turn: the wall clock may be set.
     boot: Timestamp,
 }
@@ -68,6 +70,7 @@ impl Observer {
             edges: BTreeMap::new(),
             has_counted: false,
             aged: Timestamp(0),
+            turned: Timestamp(0),
             boot: boot_time(),
         }
     }
@@ -221,11 +224,14 @@ impl Observer {
             self.staging.attach(&mut half);
             self.joiner.observe(now, half, &self.names, &mut records);
         }
-        for half in self.staging.left_over(now) {
+        // Somebody set the clock back: what waits for its other half would wait that much longer.
+        let due = if now < self.turned { Timestamp(u64::MAX) } else { now };
+        self.turned = now;
+        for half in self.staging.left_over(due) {
             self.joiner.observe(now, half, &self.names, &mut records);
         }
-        self.joiner.expire(now, &self.names, &mut records);
-        if now.since(self.aged) >= AGE_EVERY {
+        self.joiner.expire(due, &self.names, &mut records);
+        if now < self.aged || now.since(self.aged) >= AGE_EVERY {
             self.aged = now;
             self.names.age_deciders(now);
         }

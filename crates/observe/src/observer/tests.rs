@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use podgate_api::Object;
-use podgate_datapath::Reason as KernelReason;
+use podgate_datapath::{Reason as KernelReason, Traffic};
 use podgate_flow::{FlowVerdict, Limits, Reason};
 use podgate_policy::{DeciderId, Direction, Programs, Settings, Verdict};
 
@@ -168,6 +168,48 @@ fn a_record_names_the_service_that_the_client_asked_for_as_long_as_it_has_the_ad
     observer.list_services();
     observer.sweep_services();
     assert_eq!(named(&mut observer), None, "it went while nobody listened");
+}
+
+#[test]
+fn a_clock_that_is_set_loses_no_record_and_no_count_and_makes_none_wait() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let cluster = cluster();
+    let mut observer = observer();
+    let start = crate::wall_clock();
+    observer.turn(start, &cluster);
+    // The destination is on another node: its half may come, and doesn't.
+    let half = Event { destination_is_local: false, ..event(Verdict::Allowed, DeciderId::NOT_ISOLATED) };
+    let total = EdgeTotal {
+        source: ip("10.0.0.1"),
+        destination: ip("10.0.0.2"),
+        destination_port: 5432,
+        protocol: 6,
+        egress: DeciderId::NOT_ISOLATED,
+        ingress: DeciderId::NOT_ISOLATED,
+        verdict: Verdict::Allowed,
+        denied_by: None,
+        reason: KernelReason::Policy,
+        source_is_pod: true,
+        source_is_local: true,
+        destination_is_pod: true,
+        destination_is_local: false,
+        traffic: Traffic { connections: 1, ..Traffic::default() },
+    };
+    let (mut records, mut connections) = (0, 0);
+    let mut step = |now: Timestamp| {
+        observer.event(&"n1".into(), &half, &cluster);
+        observer.count(&"n1".into(), &total, &cluster);
+        let (told, minutes) = observer.turn(now, &cluster);
+        records += told.len();
+        connections += minutes.iter().map(|minute| minute.totals.connections).sum::<u64>();
+        (records, connections)
+    };
+    assert_eq!(step(start), (0, 0), "the first waits for its other half");
+    let back = Timestamp(start.0 - HOUR);
+    assert_eq!(step(back), (2, 2), "an hour back: nothing waits for the hour to pass");
+    let forward = Timestamp(start.0 + 24 * HOUR);
+    assert_eq!(step(forward), (2, 3), "a day ahead");
+    assert_eq!(step(Timestamp(forward.0 + 60_000_000_000)), (3, 4), "and on as ever");
 }
 
 #[test]
