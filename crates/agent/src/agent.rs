@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::doorman::{self, Call, Waiting, refused};
 use crate::error::Error;
+use crate::exports::Exports;
 use crate::feedback::{self, Said, Write};
 use crate::gate::{Gate, InForce};
 use crate::http::{self, Health, Served};
@@ -48,6 +49,11 @@ const GATHER: Duration = Duration::from_millis(5);
 const OCCUPIED: Duration = Duration::from_millis(250);
 /// How long an agent that ends waits for a collector to take its last traces.
 const LAST_TRACES: Duration = Duration::from_secs(1);
+
+/// How long a thread that decodes stays when there is nothing to do: its share of the heap is taken from there.
+const DECODER_STAYS: Duration = Duration::from_secs(2);
+/// How long after a list memory is handed back: its decoders have gone by then.
+const HAND_BACK_AFTER: Duration = Duration::from_secs(4);
 
 /// Messages that may wait for the loop. Who sends more waits: lists of a large cluster come faster than they are
 /// taken in, and would fill the memory with objects.
@@ -78,6 +84,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("podgate-io")
+        .thread_keep_alive(DECODER_STAYS)
         .enable_all()
         .build()
         .map_err(Error::Start)?;
@@ -168,6 +175,7 @@ struct Agent {
     failures: BTreeMap<&'static str, String>,
     observer: Observer,
     keeper: Option<Keeper>,
+    exports: Exports,
     /// What was last written of names.
     saved_names: String,
     staging: Staging,
@@ -179,6 +187,8 @@ struct Agent {
     tracer: Option<Tracer>,
     /// Conditions written since the last trace ended.
     conditions: u64,
+    /// When memory is handed back.
+    hand_back: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -257,6 +267,9 @@ impl Agent {
             Some((dir, caps)) => Some(Keeper::new(Archive::open(dir, *caps).map_err(Error::Archive)?)),
             None => None,
         };
+        let observer = observer(options);
+        let archive = keeper.as_ref().map(Keeper::archive);
+        let exports = Exports::start(&options.flows.exports, &options.node, observer.history(), archive)?;
         let staging =
             Staging::new(options.flows.stage_all, datapath_options(options, &memory), open_observer);
         Ok(Agent {
@@ -281,12 +294,14 @@ impl Agent {
             failures: BTreeMap::new(),
             staging,
             keeper,
-            observer: observer(options),
+            exports,
+            observer,
             saved_names: String::new(),
             node: options.node.as_str().into(),
             without_bpf,
             tracer: None,
             conditions: 0,
+            hand_back: None,
         })
     }
 
@@ -344,6 +359,17 @@ impl Agent {
                 self.save_names();
                 self.metrics.names.set(&self.observer.dns_counts());
                 self.keep_house();
+                self.hand_back();
+            }
+        }
+    }
+
+    /// A list is many times larger than what is kept of it.
+    fn hand_back(&mut self) {
+        if self.hand_back.is_some_and(|at| Instant::now() >= at) {
+            self.hand_back = None;
+            if let Some(hand_back) = self.options.hand_back {
+                hand_back();
             }
         }
     }

@@ -32,6 +32,9 @@ pub enum Error {
     /// What is kept of flows can't be read or written.
     #[error("cannot keep flows: {0}")]
     Archive(podgate_archive::Problem),
+    /// Hours are uploaded from the disk.
+    #[error("the export to S3 sends the hours that are kept on disk, and none are: give --flow-disk a size")]
+    NothingToUpload,
     /// Flows can't be served to other machines like this.
     #[error("cannot serve flows on {address}: {why}")]
     Hubble {

@@ -15,6 +15,7 @@ mod agent;
 pub mod doctor;
 mod doorman;
 mod error;
+mod exports;
 mod feedback;
 mod flows;
 mod gate;
@@ -31,6 +32,10 @@ mod traces;
 pub use agent::run;
 pub use error::Error;
 pub use feedback::{ACCEPTED, IN_FORCE};
-pub use options::{ApiOptions, Endpoint, FlowOptions, NameOptions, Options, PodConditions, TraceOptions};
+pub use options::{
+    ApiOptions, ClickHouseOptions, Endpoint, ExportOptions, FlowOptions, NameOptions, Options, OtlpOptions,
+    PodConditions, TraceOptions, Url,
+};
+pub use podgate_archive::export::{Bucket, Secret};
 pub use podgate_observe::Resolvers;
 pub use status::{Fault, KernelStatus, PodStatus, SourceStatus, Status};

@@ -178,6 +178,7 @@ impl Metrics {
         for (result, count) in events {
             raise(&self.events.get_or_create(&Outcome { result }), count);
         }
+        self.names.set_messages(counters);
     }
 
     pub(crate) fn published(&self, result: &'static str, took: Duration, since: Option<Duration>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use ipnet::IpNet;
+use podgate_archive::export::{Bucket, Secret};
 use podgate_datapath::{Backend, Capacity, UnknownPods};
 
 /// Which pods get the condition that says whether their policies are in force.
@@ -47,6 +48,74 @@ pub struct FlowOptions {
     pub hubble: Option<SocketAddr>,
     /// Enforce nothing: all policies are staged, whatever they are annotated with.
     pub stage_all: bool,
+    /// Where else they go.
+    pub exports: ExportOptions,
+}
+
+/// Where copies of flows go.
+#[derive(Clone, Debug, Default)]
+pub struct ExportOptions {
+    /// The cluster's name in what is sent; empty: none.
+    pub cluster: String,
+    /// A collector of OpenTelemetry.
+    pub otlp: Option<OtlpOptions>,
+    /// A database.
+    pub clickhouse: Option<ClickHouseOptions>,
+    /// Storage for the hours on disk, which takes [`FlowOptions::disk`]. The node's name is added to the prefix.
+    pub s3: Option<Bucket>,
+}
+
+/// A collector that takes OTLP over HTTP: logs and metrics.
+#[derive(Clone, Debug)]
+pub struct OtlpOptions {
+    /// Its base, without `/v1/logs`.
+    pub endpoint: Url,
+    /// Headers of each request, such as one with a token.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// A ClickHouse server.
+#[derive(Clone, Debug)]
+pub struct ClickHouseOptions {
+    /// Its HTTP interface.
+    pub url: Url,
+    /// The database with podgate's tables.
+    pub database: String,
+    /// Who writes to it; empty: the server's default.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+    /// Make the database and the tables when they are missing.
+    pub create: bool,
+}
+
+/// The base of a server's HTTP API, such as `http://127.0.0.1:8123`, without anything secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Url, String> {
+        const EXAMPLE: &str = "write it like http://127.0.0.1:8123";
+        let uri: Uri = text.parse().map_err(|error| format!("{error}: {EXAMPLE}"))?;
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => {
+                Err("every process of the node can read arguments: give passwords in --export-secrets"
+                    .to_owned())
+            }
+            Some(_) if is_http && uri.query().is_none() => Ok(Url(text.trim_end_matches('/').to_owned())),
+            _ => Err(format!("no base of an HTTP API: {EXAMPLE}")),
+        }
+    }
 }
 
 /// What is learned from answers of name servers to this node's pods.
@@ -149,6 +218,9 @@ pub struct Options {
     pub names: NameOptions,
     /// Where changes are traced; `None`: nowhere.
     pub traces: Option<TraceOptions>,
+    /// Hands memory back to the system that the allocator keeps of what was freed; called some seconds after a list of the
+    /// API server's was taken in. `None`: the allocator does as it likes.
+    pub hand_back: Option<fn()>,
 }
 
 impl Options {
@@ -177,6 +249,7 @@ impl Options {
             flows: FlowOptions::default(),
             names: NameOptions::default(),
             traces: None,
+            hand_back: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the agent says about itself.
 
+use podgate_datapath::Capabilities;
 use serde::{Deserialize, Serialize};
 
 /// The whole of it: `podgate status` shows it, `/v1/status` serves it.
@@ -118,6 +119,26 @@ pub struct KernelStatus {
     pub denied: std::collections::BTreeMap<String, u64>,
     /// Events lost because the buffer was full.
     pub events_lost: u64,
+    /// Packets of name servers to pods that the kernel handed over.
+    #[serde(default)]
+    pub answers: u64,
+    /// Such packets that were lost because the buffer was full: what rules with `domainNames` allow may open late.
+    #[serde(default)]
+    pub answers_lost: u64,
     /// What others had undone and was restored, by kind.
     pub repairs: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a backend can't tell, and what is missing without it.
+pub(crate) fn untold(capabilities: &Capabilities) -> Vec<&'static str> {
+    let told = [
+        (capabilities.packet_time, "the time of each packet (its event's is told)"),
+        (capabilities.original_destination, "destinations as they were before translation, and so Services"),
+        (capabilities.suppressed_by_source, "whose events were suppressed (their sum is told)"),
+        (capabilities.events_outlive_process, "what happens while no agent runs"),
+        (capabilities.totals, "packets, bytes and connections by edge and rule"),
+        (capabilities.observing, "what staged policies would do"),
+        (capabilities.answers, "answers of name servers, so that rules with domainNames allow nothing"),
+    ];
+    told.into_iter().filter(|(is_told, _)| !is_told).map(|(_, what)| what).collect()
 }

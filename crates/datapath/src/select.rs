@@ -70,6 +70,31 @@ pub struct Capabilities {
     pub answers: bool,
 }
 
+impl Capabilities {
+    /// What BPF can tell.
+    pub const BPF: Capabilities = Capabilities {
+        backend: Backend::Bpf,
+        packet_time: true,
+        original_destination: true,
+        suppressed_by_source: true,
+        events_outlive_process: true,
+        totals: true,
+        observing: true,
+        answers: true,
+    };
+    /// What nftables can tell.
+    pub const NFT: Capabilities = Capabilities {
+        backend: Backend::Nft,
+        packet_time: false,
+        original_destination: false,
+        suppressed_by_source: false,
+        events_outlive_process: false,
+        totals: false,
+        observing: false,
+        answers: false,
+    };
+}
+
 /// A backend, and why it is this one.
 pub struct Opened {
     /// The datapath.

@@ -9,15 +9,15 @@ use podgate_policy::Cluster;
 
 /// Hands everything to an archive.
 pub struct Keeper {
-    archive: Archive,
+    archive: Arc<Archive>,
     /// The policies that the archive was told last.
     told: PolicyVersion,
 }
 
 impl Keeper {
     /// A keeper for an archive that is open.
-    pub fn new(archive: Archive) -> Keeper {
-        Keeper { archive, told: PolicyVersion::default() }
+    pub fn new(archive: impl Into<Arc<Archive>>) -> Keeper {
+        Keeper { archive: archive.into(), told: PolicyVersion::default() }
     }
 
     /// Keeps what [`crate::Observer::turn`] returned, made under the policies that the cluster has. Never waits.
@@ -34,6 +34,11 @@ impl Keeper {
         }
         self.archive.append(records);
         self.archive.append_edges(minutes);
+    }
+
+    /// Where it keeps them.
+    pub fn archive(&self) -> &Arc<Archive> {
+        &self.archive
     }
 
     /// How many records and minutes could not be kept.

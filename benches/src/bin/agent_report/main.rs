@@ -1,6 +1,7 @@
 //! One node agent against a replayed watch: memory, start, and the way from an event to the kernel.
 //!
-//! `unshare --net agent-report [--podgate PATH] [--pods N] [--namespaces N] [--policies N] [--seconds N]`, as
+//! `unshare --net agent-report [--podgate PATH] [--pods N] [--namespaces N] [--policies N]
+//! [--services N] [--seconds N]`, as
 //! root: it enforces on the network namespace that it runs in. The API server is a replay in this process, over
 //! loopback without TLS.
 
@@ -33,6 +34,7 @@ struct Arguments {
     pods: usize,
     namespaces: usize,
     policies: usize,
+    services: usize,
     seconds: u32,
 }
 
@@ -46,7 +48,8 @@ fn main() -> Result<()> {
     let agent = Agent::start(&arguments.podgate, replay.address())?;
     agent.wait_ready(Duration::from_secs(300))?;
     let start = began.elapsed();
-    std::thread::sleep(Duration::from_secs(3));
+    // What was needed to read the lists is handed back some seconds later.
+    std::thread::sleep(Duration::from_secs(10));
     println!("| what | measured | aim |\n|---|---|---|");
     let (resident, peak) = agent.memory()?;
     println!("| start to complete tables | {:.1} s | 5 s |", start.as_secs_f64());
@@ -115,6 +118,7 @@ struct World {
     pods: Vec<String>,
     namespaces: Vec<String>,
     policies: Vec<String>,
+    services: Vec<String>,
     nodes: usize,
     namespace_count: usize,
 }
@@ -126,6 +130,7 @@ impl World {
             pods: Vec::new(),
             namespaces: (0..arguments.namespaces).map(namespace).collect(),
             policies: (0..arguments.policies).map(|index| policy(index, arguments.namespaces)).collect(),
+            services: (0..arguments.services).map(|index| service(index, arguments.namespaces)).collect(),
             nodes,
             namespace_count: arguments.namespaces,
         };
@@ -139,7 +144,11 @@ impl World {
     }
 
     fn bytes(&self) -> usize {
-        self.pods.iter().chain(&self.namespaces).chain(&self.policies).map(String::len).sum()
+        [&self.pods, &self.namespaces, &self.policies, &self.services]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum()
     }
 
     fn lists(&self) -> Vec<(&'static str, Vec<String>)> {
@@ -149,6 +158,7 @@ impl World {
             ("namespaces", self.namespaces.clone()),
             ("networkpolicies", self.policies.clone()),
             ("nodes", nodes),
+            ("services", self.services.clone()),
         ]
     }
 }
@@ -167,6 +177,22 @@ fn node(index: usize) -> String {
         r#"{{"kind":"Node","apiVersion":"v1","metadata":{{"name":"node-{index}","uid":"node-{index}","resourceVersion":"1"}},"spec":{{"podCIDR":"{cidr}","podCIDRs":["{cidr}"]}},"status":{{"addresses":[{{"type":"InternalIP","address":"172.16.{}.{}"}}]}}}}"#,
         index >> 8,
         index & 255
+    )
+}
+
+/// One port, and a second one of every fourth.
+fn service(index: usize, namespaces: usize) -> String {
+    let metrics = if index.is_multiple_of(4) {
+        r#",{"name":"metrics","protocol":"TCP","port":9090,"targetPort":9090}"#
+    } else {
+        ""
+    };
+    let ip = format!("10.{}.{}.{}", 96 + (index >> 16), index >> 8 & 255, index & 255);
+    format!(
+        r#"{{"kind":"Service","apiVersion":"v1","metadata":{{"name":"service-{index}","namespace":"tenant-{}","uid":"service-{index}","resourceVersion":"1","labels":{{"app":"app-{}"}}}},"spec":{{"selector":{{"app":"app-{}"}},"clusterIP":"{ip}","clusterIPs":["{ip}"],"type":"ClusterIP","sessionAffinity":"None","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","internalTrafficPolicy":"Cluster","ports":[{{"name":"http","protocol":"TCP","port":80,"targetPort":8080}}{metrics}]}},"status":{{"loadBalancer":{{}}}}}}"#,
+        index % namespaces,
+        index % 7,
+        index % 7
     )
 }
 
@@ -194,6 +220,7 @@ fn arguments() -> Result<Arguments> {
         pods: 200_000,
         namespaces: 20_000,
         policies: 30_000,
+        services: 20_000,
         seconds: 30,
     };
     let mut words = std::env::args().skip(1);
@@ -204,6 +231,7 @@ fn arguments() -> Result<Arguments> {
             "--pods" => arguments.pods = value.parse()?,
             "--namespaces" => arguments.namespaces = value.parse()?,
             "--policies" => arguments.policies = value.parse()?,
+            "--services" => arguments.services = value.parse()?,
             "--seconds" => arguments.seconds = value.parse()?,
             other => bail!("unknown argument {other}"),
         }

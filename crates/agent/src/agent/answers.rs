@@ -4,11 +4,11 @@ use super::*;
 
 use podgate_api::ObjectKey;
 use podgate_cni::Request;
-use podgate_datapath::{Capabilities, Reason};
+use podgate_datapath::Reason;
 use podgate_kube::EventAbout;
 
 use crate::metrics::CallLabels;
-use crate::status::{Fault, KernelStatus, PodStatus, SourceStatus};
+use crate::status::{Fault, KernelStatus, PodStatus, SourceStatus, untold};
 
 /// The longest that a pod waits, whatever its plugin says.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -171,10 +171,9 @@ impl Agent {
         }
     }
 
-    pub(super) fn tell_fault(&mut self, what: Watched, key: &ObjectKey, message: &str) {
+    pub(super) fn tell_fault(&mut self, what: Watched, key: &ObjectKey, reason: &'static str, message: &str) {
         let name = key.to_string();
-        let is_known = self.faults.get(&name).is_some_and(|fault| fault.message == message);
-        if is_known || !feedback::is_teller(&self.options.node, self.inventory.nodes(), &name) {
+        if !feedback::is_teller(&self.options.node, self.inventory.nodes(), &name) {
             return;
         }
         let api_version = match what {
@@ -193,7 +192,7 @@ impl Agent {
             uid: String::new(),
             reporter: self.options.node.clone(),
         };
-        self.write(Write::Event { about, reason: "PolicyNotUnderstood", note: message.to_owned() });
+        self.write(Write::Event { about, reason, note: message.to_owned() });
     }
 
     // === status ===
@@ -246,7 +245,7 @@ impl Agent {
             cluster: self.cluster.clone(),
             backend: self.gate.backend().to_string(),
             without_bpf: self.without_bpf.clone(),
-            untold: untold(&self.gate.capabilities()),
+            untold: untold(&self.gate.capabilities()).into_iter().map(str::to_owned).collect(),
             uptime_seconds: self.started.elapsed().as_secs(),
             adopted: self.adopted,
             enforcing: self.gate.is_attached(),
@@ -282,18 +281,9 @@ impl Agent {
             allowed: counters.allowed,
             denied: denied.collect(),
             events_lost: counters.events_lost,
+            answers: counters.answers_submitted,
+            answers_lost: counters.answers_lost,
             repairs: self.repairs.iter().map(|(repair, count)| (repair.name().to_owned(), *count)).collect(),
         }
     }
-}
-
-/// What a backend can't tell.
-fn untold(capabilities: &Capabilities) -> Vec<String> {
-    let told = [
-        (capabilities.packet_time, "the time of each packet (its event's is told)"),
-        (capabilities.original_destination, "destinations as they were before translation"),
-        (capabilities.suppressed_by_source, "whose events were suppressed (their sum is told)"),
-        (capabilities.events_outlive_process, "what happens while no agent runs"),
-    ];
-    told.into_iter().filter(|(is_told, _)| !is_told).map(|(_, what)| what.to_owned()).collect()
 }

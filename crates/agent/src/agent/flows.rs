@@ -19,7 +19,8 @@ impl Agent {
         if let Some(keeper) = &mut self.keeper {
             keeper.keep(&records, &minutes, &self.gate.cluster);
         }
-        self.metrics.flows.recorded(records.len());
+        self.exports.append_edges(&minutes);
+        self.metrics.flows.recorded(&records);
     }
 
     /// Adds up what the kernel has counted since the last time.
@@ -76,14 +77,25 @@ impl Agent {
     }
 
     pub(super) fn count_losses(&mut self, counters: &Counters) {
+        let exports = self.exports.progress();
         let losses = Losses {
             kernel: counters.events_lost,
             suppressed: counters.events_suppressed,
             disk: self.keeper.as_ref().map_or(0, Keeper::lost),
+            export: exports.iter().map(|export| export.lost).sum(),
             ..self.observer.history().losses()
         };
         let problems = self.keeper.as_ref().map(Keeper::problems).unwrap_or_default();
         self.note("keep flows", problems.into_iter().next_back().map_or(Ok(()), Err));
+        for export in exports {
+            self.metrics.flows.exported(&export);
+            let step = match export.to {
+                "otlp" => "export to OpenTelemetry",
+                "clickhouse" => "export to ClickHouse",
+                _ => "export to S3",
+            };
+            self.note(step, export.trouble.map_or(Ok(()), Err));
+        }
         self.metrics.flows.set_losses(losses);
         self.observer.history().set_losses(losses);
     }

@@ -1,6 +1,6 @@
 //! What the agent hears, and what it takes down of it.
 
-use podgate_api::Diagnostic;
+use podgate_api::{Diagnostic, Object, mode_of};
 
 use super::*;
 
@@ -91,7 +91,15 @@ impl Agent {
             News::Applied(what, item) => {
                 source.interrupted.clear();
                 source.is_absent = false;
-                self.faults.remove(&item.object.key().to_string());
+                let key = item.object.key();
+                let known = self.faults.remove(&key.to_string());
+                if let Some(message) = misspelt_mode(&item.object) {
+                    if known.is_none_or(|known| known.message != message) {
+                        tracing::warn!(object = %key, message, "taken for enforced");
+                        self.tell_fault(*what, &key, "ModeNotUnderstood", &message);
+                    }
+                    self.faults.insert(key.to_string(), FaultyPolicy { what: *what, message });
+                }
                 if matches!(
                     what,
                     Watched::ClusterNetworkPolicies
@@ -107,15 +115,30 @@ impl Agent {
             News::Unreadable(what, key, diagnostics) => {
                 let message = said(diagnostics);
                 tracing::warn!(object = %key, message, "can't be enforced as written");
-                self.tell_fault(*what, key, &message);
+                let is_known =
+                    self.faults.get(&key.to_string()).is_some_and(|fault| fault.message == message);
+                if !is_known {
+                    self.tell_fault(*what, key, "PolicyNotUnderstood", &message);
+                }
                 self.faults.insert(key.to_string(), FaultyPolicy { what: *what, message });
             }
             News::Synced(_) | News::Listing(_) => {
+                self.hand_back = Some(Instant::now() + HAND_BACK_AFTER);
                 source.interrupted.clear();
                 source.is_absent = false;
             }
         }
         self.metrics.connect(*what, self.sources[what].interrupted.is_empty());
+    }
+}
+
+/// What is wrong with the mode that a policy or namespace is annotated with; such a policy is enforced.
+fn misspelt_mode(object: &Object) -> Option<String> {
+    match object {
+        Object::Namespace(_) | Object::NetworkPolicy(_) | Object::ClusterPolicy(_) => {
+            mode_of(&object.meta().annotations)?.err()
+        }
+        _ => None,
     }
 }
 

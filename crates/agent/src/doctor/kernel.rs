@@ -1,8 +1,10 @@
 //! The kernel, and what this process may do with it.
 
+use podgate_datapath::Capabilities;
 use rustix::fs::statfs;
 
 use super::{Finding, Node};
+use crate::status::untold;
 
 const BPFFS_MAGIC: u64 = 0xcafe_4a11;
 /// Bits of the capabilities that the agent needs, as in `/proc/self/status`.
@@ -44,8 +46,10 @@ pub(super) fn bpf() -> Finding {
         Err(error) => Finding::warning(
             CHECK,
             format!("{error}: nftables enforces instead"),
-            "nftables tells less about connections: neither packets' own times nor destinations before translation, \
-             and nothing of what happens while no agent runs; `podgate status` says which of both enforces",
+            format!(
+                "nftables doesn't tell: {}; `podgate status` says which of both enforces",
+                untold(&Capabilities::NFT).join("; ")
+            ),
         ),
     }
 }

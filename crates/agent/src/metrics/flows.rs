@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use podgate_flow::{Edge, Losses, Place, Reason, Totals};
+use podgate_flow::{Edge, FlowRecord, Losses, Party, Place, Reason, Totals};
 use podgate_policy::{PolicyRef, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use rustc_hash::FxHashSet;
 
 use super::Adder;
+use crate::exports::Progress;
 
 /// Series of a family; what is beyond goes into one whose labels say `other`.
 const MOST_SERIES: usize = 2000;
@@ -36,6 +37,11 @@ pub(crate) struct RuleLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Stage {
     stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct To {
+    to: &'static str,
 }
 
 /// A family that stops growing.
@@ -68,9 +74,12 @@ pub(crate) struct FlowMetrics {
     connections: Capped<EdgeLabels>,
     bytes: Capped<EdgeLabels>,
     hits: Capped<RuleLabels>,
+    staged: Capped<EdgeLabels>,
     records: Counter,
     unattributed: Counter,
     losses: Family<Stage, Counter>,
+    exported: Family<To, Counter>,
+    failures: Family<To, Counter>,
 }
 
 impl FlowMetrics {
@@ -86,11 +95,14 @@ impl FlowMetrics {
         };
         let metrics = FlowMetrics {
             connections: Capped::new(other.clone()),
-            bytes: Capped::new(other),
+            bytes: Capped::new(other.clone()),
             hits: Capped::new(hits),
+            staged: Capped::new(other.clone()),
             records: Counter::default(),
             unattributed: Counter::default(),
             losses: Family::default(),
+            exported: Family::default(),
+            failures: Family::default(),
         };
         metrics.set_losses(Losses::default());
         metrics
@@ -101,23 +113,33 @@ impl FlowMetrics {
         add.one("flow_connections", "Connections that began, by the namespaces of both ends and verdict", &self.connections.family);
         add.one("flow_bytes", "Bytes of both directions, by the namespaces of both ends and verdict", &self.bytes.family);
         add.one("rule_hits", "Connections that a rule allowed or denied, or an isolation denied", &self.hits.family);
+        add.one("flow_staged", "Connections that staged policies would treat otherwise, by the namespaces of both ends and the verdict they would have", &self.staged.family);
         add.one("flow_records", "Flow records made", &self.records);
         add.one("flow_unattributed_packets", "Packets that are in no sum by namespace or rule: the kernel had no room to tell them apart", &self.unattributed);
         add.one("flow_losses", "Flows that are missing in the records, by where they got lost", &self.losses);
+        add.one("flow_exported", "Records, minutes of totals and files that other systems have taken", &self.exported);
+        add.one("flow_export_failures", "Requests with flows that other systems have not taken; most are tried again", &self.failures);
     }
 
     /// Makes a series of each family.
     #[cfg(test)]
     pub(super) fn touch(&self) {
-        for capped in [&self.connections, &self.bytes] {
+        for capped in [&self.connections, &self.bytes, &self.staged] {
             capped.add(capped.other.clone(), 1);
         }
         self.hits.add(self.hits.other.clone(), 1);
+        self.exported(&Progress { to: "otlp", sent: 0, lost: 0, failures: 0, trouble: None });
     }
 
     /// Counts records.
-    pub(crate) fn recorded(&self, records: usize) {
-        self.records.inc_by(records as u64);
+    pub(crate) fn recorded(&self, records: &[Arc<FlowRecord>]) {
+        self.records.inc_by(records.len() as u64);
+        for record in records {
+            if let Some(staged) = &record.staged {
+                let (source, destination) = (side(&record.source.party), side(&record.destination.party));
+                self.staged.add(EdgeLabels { source, destination, verdict: word(staged.verdict) }, 1);
+            }
+        }
     }
 
     /// Counts packets that nothing is known of but their number.
@@ -132,6 +154,12 @@ impl FlowMetrics {
         for (stage, count) in stages {
             super::raise(&self.losses.get_or_create(&Stage { stage }), count);
         }
+    }
+
+    /// Takes over what has been exported so far.
+    pub(crate) fn exported(&self, export: &Progress) {
+        super::raise(&self.exported.get_or_create(&To { to: export.to }), export.sent);
+        super::raise(&self.failures.get_or_create(&To { to: export.to }), export.failures);
     }
 
     /// Adds what went over an edge.
@@ -177,6 +205,15 @@ fn scope(place: &Place) -> String {
         Place::Workload { namespace, .. } => namespace.clone(),
         Place::Node { .. } => "(node)".to_owned(),
         Place::Outside { .. } => "(outside)".to_owned(),
+    }
+}
+
+/// The same of an address.
+fn side(party: &Party) -> String {
+    match party {
+        Party::Pod { namespace, .. } => namespace.clone(),
+        Party::Node { .. } => "(node)".to_owned(),
+        Party::Outside { .. } => "(outside)".to_owned(),
     }
 }
 

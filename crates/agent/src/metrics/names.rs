@@ -1,5 +1,6 @@
 //! What came of the answers of name servers.
 
+use podgate_datapath::Counters;
 use podgate_observe::DnsCounts;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,6 +14,7 @@ pub(crate) struct NameMetrics {
     answers: Family<Outcome, Counter>,
     bindings: Family<Kind, Gauge>,
     over: Family<Outcome, Counter>,
+    messages: Family<Outcome, Counter>,
 }
 
 impl NameMetrics {
@@ -24,7 +26,20 @@ impl NameMetrics {
             &self.bindings,
         );
         add.one("dns_bindings_over", "Pairs of name and address that went over a limit", &self.over);
+        add.one(
+            "dns_messages",
+            "Packets of name servers to pods, by what became of them on the way from the kernel",
+            &self.messages,
+        );
         self.set(&DnsCounts::default());
+        self.set_messages(&Counters::default());
+    }
+
+    /// Takes over what the kernel handed over so far, and what it had no room for.
+    pub(crate) fn set_messages(&self, counters: &Counters) {
+        for (result, count) in [("received", counters.answers_submitted), ("lost", counters.answers_lost)] {
+            raise(&self.messages.get_or_create(&Outcome { result }), count);
+        }
     }
 
     pub(crate) fn set(&self, counts: &DnsCounts) {

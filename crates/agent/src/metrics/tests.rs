@@ -40,6 +40,7 @@ fn alerts_dashboard_and_book_name_metrics_that_there_are() {
         "deploy/prometheus/alerts.yaml",
         "deploy/prometheus/alerts.test.yaml",
         "deploy/grafana/podgate.json",
+        "deploy/grafana/podgate-flows.json",
         "docs/book/src/operate/monitoring.md",
         "docs/book/src/operate/configuration.md",
         "docs/book/src/operate/guarantees.md",

@@ -1,5 +1,7 @@
 //! `podgate agent`: enforcement on one node of a cluster.
 
+mod exports;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -123,6 +125,9 @@ pub struct Arguments {
     /// What is logged: error, warn, info, debug, or as `tracing` filters are written.
     #[arg(long, env = "PODGATE_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
+    // Last: its heading would stand over what follows.
+    #[command(flatten)]
+    exports: Box<exports::ExportArguments>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -191,6 +196,7 @@ pub fn run(arguments: Arguments) -> Outcome {
             }),
             hubble: arguments.hubble_address,
             stage_all: arguments.stage_all,
+            exports: arguments.exports.options()?,
         },
         names: NameOptions {
             resolvers: match arguments.dns_resolvers.is_empty() {
@@ -208,9 +214,16 @@ pub fn run(arguments: Arguments) -> Outcome {
         traces: arguments
             .otlp_endpoint
             .map(|endpoint| TraceOptions { endpoint, pod_ratio: arguments.otlp_pod_ratio }),
+        hand_back: Some(hand_back),
     };
     podgate_agent::run(options).map_err(|error| Failure::bad(error.to_string()))?;
     Ok(FINE)
+}
+
+/// The allocator keeps what lists of large clusters took while they were read, several times what stays of them.
+fn hand_back() {
+    // SAFETY: looks at the calling thread's heap and at those of threads that have ended.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -56,6 +56,23 @@ pub fn text(status: &Status) -> String {
         kernel.packets,
         reasons(status)
     );
+    if kernel.events_lost > 0 {
+        let _ = writeln!(
+            out,
+            "{WARN}events lost:{WARN:#} {}: the kernel's buffer was full; records of flows are incomplete, verdicts are not touched",
+            kernel.events_lost
+        );
+    }
+    if kernel.answers + kernel.answers_lost > 0 {
+        let _ = writeln!(out, "{BOLD}DNS{BOLD:#}       {} answers of name servers read", kernel.answers);
+    }
+    if kernel.answers_lost > 0 {
+        let _ = writeln!(
+            out,
+            "{WARN}answers lost:{WARN:#} {}: the kernel's buffer was full; what rules with domainNames allow may open late",
+            kernel.answers_lost
+        );
+    }
     for (kind, count) in &kernel.repairs {
         let _ = writeln!(out, "{WARN}repaired:{WARN:#} {kind}, {count} times: somebody undid enforcement");
     }
@@ -149,4 +166,23 @@ fn reasons(status: &Status) -> String {
     let reasons = status.kernel.denied.iter().filter(|(_, count)| **count > 0);
     let texts: Vec<String> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
     if texts.is_empty() { String::new() } else { format!(" ({})", texts.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use podgate_agent::KernelStatus;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_had_no_room_to_tell_is_said_and_nothing_is_when_all_is_told() {
+        let shown = |kernel| text(&Status { kernel, ..Status::default() });
+        let plain = shown(KernelStatus::default());
+        assert!(!plain.contains("lost") && !plain.contains("DNS"), "{plain}");
+        let lossy =
+            shown(KernelStatus { events_lost: 3, answers: 7, answers_lost: 2, ..KernelStatus::default() });
+        for words in ["3: the kernel's buffer", "7 answers of name servers", "2: the kernel's buffer"] {
+            assert!(lossy.contains(words), "{words} is not in\n{lossy}");
+        }
+    }
 }

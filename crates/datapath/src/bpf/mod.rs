@@ -36,8 +36,8 @@ use self::totals::Totals;
 use crate::netns::NetNs;
 use crate::publish::publisher::Publisher;
 use crate::{
-    Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options,
-    PublishReport, Repair, Taken, UnknownPods, options,
+    Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, Mode, Options, PublishReport,
+    Repair, Taken, UnknownPods, options,
 };
 
 pub use self::probe::{Unsupported, probe};
@@ -229,16 +229,7 @@ impl Datapath for BpfDatapath {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            backend: Backend::Bpf,
-            packet_time: true,
-            original_destination: true,
-            suppressed_by_source: true,
-            events_outlive_process: true,
-            totals: true,
-            observing: true,
-            answers: true,
-        }
+        Capabilities::BPF
     }
 
     fn reassert(&mut self) -> Result<Vec<Repair>, Error> {

@@ -37,7 +37,7 @@ use self::table::Table;
 use crate::netns::NetNs;
 use crate::publish::publisher::Publisher;
 use crate::{
-    Backend, Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, EventRate, Mode, Options,
+    Capabilities, Counters, Datapath, DnsMessage, EdgeTotal, Error, Event, EventRate, Mode, Options,
     PublishReport, Reason, Repair, Taken, UnknownPods, options,
 };
 
@@ -230,16 +230,7 @@ impl Datapath for NftDatapath {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            backend: Backend::Nft,
-            packet_time: false,
-            original_destination: false,
-            suppressed_by_source: false,
-            events_outlive_process: false,
-            totals: false,
-            observing: false,
-            answers: false,
-        }
+        Capabilities::NFT
     }
 
     fn reassert(&mut self) -> Result<Vec<Repair>, Error> {

@@ -72,3 +72,72 @@ volumeMounts:
   - {name: cni-bin, mountPath: /host/cni/bin}
   - {name: cni-conf, mountPath: /host/cni/net.d}
 {{- end -}}
+
+{{/* The agent's arguments about flows, their exports and DNS. */}}
+{{- define "podgate.flows" -}}
+{{- $api := .Values.api }}
+{{- with .Values.agent.flows }}
+{{- if not (kindIs "invalid" .records) }}
+- --flow-records={{ int .records }}
+{{- end }}
+{{- if not (kindIs "invalid" .diskMiB) }}
+- --flow-disk={{ int .diskMiB }}
+{{- end }}
+{{- if not (kindIs "invalid" .days) }}
+- --flow-days={{ int .days }}
+{{- end }}
+{{- if .stageAll }}
+- --stage-all
+{{- end }}
+{{- if .hubble.enabled }}
+{{- if not (or (and $api.enabled $api.clientCertificates) (has .hubble.address (list "127.0.0.1" "::1"))) }}
+{{- fail "agent.flows.hubble is for clients with certificates: set api.enabled and api.clientCertificates, or the address 127.0.0.1" }}
+{{- end }}
+- --hubble-address={{ include "podgate.listen" .hubble }}
+{{- end }}
+{{- end }}
+{{- with .Values.agent.exports }}
+{{- if .clusterName }}
+- --cluster-name={{ .clusterName }}
+{{- end }}
+{{- if .secretName }}
+- --export-secrets=/etc/podgate/exports
+{{- end }}
+{{- if .otlp.endpoint }}
+- --export-otlp={{ .otlp.endpoint }}
+{{- end }}
+{{- if .clickhouse.url }}
+- --export-clickhouse={{ .clickhouse.url }}
+- --export-clickhouse-database={{ .clickhouse.database }}
+- --export-clickhouse-user={{ .clickhouse.user }}
+{{- if .clickhouse.create }}
+- --export-clickhouse-create
+{{- end }}
+{{- end }}
+{{- if .s3.endpoint }}
+{{- if not .secretName }}
+{{- fail "agent.exports.s3 needs agent.exports.secretName, with s3-access-key and s3-secret-key" }}
+{{- end }}
+{{- if eq (toString $.Values.agent.flows.diskMiB) "0" }}
+{{- fail "agent.exports.s3 sends what is on the nodes' disks: agent.flows.diskMiB must not be 0" }}
+{{- end }}
+- --export-s3={{ .s3.endpoint }}
+- --export-s3-bucket={{ .s3.bucket }}
+- --export-s3-region={{ .s3.region }}
+- --export-s3-prefix={{ .s3.prefix }}
+{{- end }}
+{{- end }}
+{{- with .Values.agent.dns }}
+{{- range .resolvers }}
+- --dns-resolver={{ . }}
+{{- end }}
+{{- if ne (toJson .ports) "[53]" }}
+{{- range .ports }}
+- --dns-port={{ int . }}
+{{- end }}
+{{- end }}
+{{- if ne (int .graceSeconds) 60 }}
+- --dns-grace={{ int .graceSeconds }}
+{{- end }}
+{{- end }}
+{{- end -}}
