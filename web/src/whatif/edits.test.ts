@@ -30,9 +30,8 @@ test('a problem stands at its part', () => {
   const problem = (file: string) => ({ severity: 'error', file, line: 1, column: 1, message: '' });
   const all = [problem('edit 1'), problem('edit 2')];
   expect([0, 1, 2].map((at) => problemsOf(all, at, draft))).toEqual([[all[0]], [], [all[1]]]);
-  const alone = { edits: [{ replaces: '', yaml: 'a' }], deleted: [] };
-  expect(problemsOf([problem('edit')], 0, alone)).toHaveLength(1);
-  expect(problemsOf([problem('edit')], 0, draft)).toHaveLength(0);
+  expect(problemsOf([problem('shop/edit 1'), problem('edit 12')], 0, draft)).toEqual([]);
+  expect(problemsOf(all, -1, { edits: [], deleted: [] })).toEqual([]);
 });
 
 test('lines of a file are replaced in the part that begins at one of them', () => {

@@ -35,18 +35,11 @@ export function label(edit: DraftEdit): string {
   return name === undefined ? 'new' : `new: ${name}`;
 }
 
-/**
- * The problems of one part. The API counts only parts that have text, from 1, at the end of a problem's file; what
- * belongs to none stands at the only one.
- */
+/** The problems of one part. The API numbers the parts that have text, from 1: `edit 1`. */
 export function problemsOf(problems: readonly Problem[], at: number, draft: Draft): Problem[] {
-  const written = draft.edits.filter((it) => it.yaml.trim() !== '');
   const own = draft.edits[at];
-  const number = own === undefined ? 0 : written.indexOf(own) + 1;
-  return problems.filter((it) => {
-    const of = /(\d+)$/.exec(it.file)?.[1];
-    return of === undefined ? written.length === 1 : Number(of) === number;
-  });
+  const number = draft.edits.filter((it) => it.yaml.trim() !== '').findIndex((it) => it === own) + 1;
+  return number === 0 ? [] : problems.filter((it) => it.file === `edit ${number}`);
 }
 
 /** Whether a finding's fix can be tried: a new policy, or lines of the policy that it is about. */

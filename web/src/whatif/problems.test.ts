@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Problem } from '../api/types';
-import { diagnostics } from './problems';
+import type { Finding, Problem } from '../api/types';
+import { asProblems, beside, diagnostics } from './problems';
 
 const text = 'kind: NetworkPolicy\nspec:\n  oops: 1\n';
 const problem = (line: number, column: number, severity = 'error'): Problem => ({
@@ -26,9 +26,35 @@ test('places beyond the text are its end', () => {
   expect(diagnostics(text, [problem(99, 99)])[0]).toMatchObject({ from: text.length, to: text.length });
 });
 
-test('what is no error is a warning', () => {
-  expect(diagnostics(text, [problem(1, 1, 'warning'), problem(1, 1)]).map((it) => it.severity)).toEqual([
-    'warning',
-    'error',
+test('what nobody knows is a warning', () => {
+  const severities = ['warning', 'error', 'info', 'other'];
+  const marks = diagnostics(
+    text,
+    severities.map((it) => problem(1, 1, it)),
+  );
+  expect(marks.map((it) => it.severity)).toEqual(['warning', 'error', 'info', 'warning']);
+});
+
+const finding: Finding = {
+  check: 'c',
+  severity: 'info',
+  source: { file: 'edit 2', line: 3, column: 3 },
+  object: { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' },
+  message: 'no pod listens',
+  why: '',
+  url: '',
+  fingerprint: '',
+};
+
+test('findings are marked as problems are', () => {
+  expect(asProblems([finding])).toEqual([
+    { severity: 'info', file: 'edit 2', line: 3, column: 3, message: 'no pod listens' },
   ]);
+});
+
+test('what can’t be read is told once', () => {
+  const unreadable = { ...finding, check: 'invalid-object' };
+  const elsewhere = { ...unreadable, source: { file: 'shop/a.yaml', line: 3, column: 1 } };
+  const problems = [{ severity: 'error', file: 'edit 2', line: 3, column: 1, message: '' }];
+  expect(beside({ problems, newFindings: [finding, unreadable, elsewhere] })).toEqual([finding, elsewhere]);
 });

@@ -1,11 +1,26 @@
 // From lines and columns to places in a text.
-import type { Problem } from '../api/types';
+import type { Finding, Problem, WhatIf } from '../api/types';
 
 export interface Mark {
   from: number;
   to: number;
-  severity: 'error' | 'warning';
+  severity: 'error' | 'warning' | 'info';
   message: string;
+}
+
+const SEVERITIES = ['error', 'warning', 'info'] as const;
+
+/** New findings beside the problems: what can't be read is among both. */
+export function beside(answer: Pick<WhatIf, 'newFindings' | 'problems'>): Finding[] {
+  const told = new Set(answer.problems.map((it) => `${it.file}:${it.line}`));
+  return answer.newFindings.filter(
+    (it) => it.check !== 'invalid-object' || !told.has(`${it.source.file}:${it.source.line}`),
+  );
+}
+
+/** Findings as problems, to be marked where they are. */
+export function asProblems(findings: readonly Finding[]): Problem[] {
+  return findings.map((it) => ({ ...it.source, severity: it.severity, message: it.message }));
 }
 
 /** Problems as marks; what has no line is at the first. */
@@ -29,7 +44,7 @@ export function diagnostics(text: string, problems: readonly Problem[]): Mark[] 
       return {
         from: start + column,
         to: start + Math.min(line.length, column + Math.max(word, 1)),
-        severity: it.severity === 'error' ? ('error' as const) : ('warning' as const),
+        severity: SEVERITIES.find((known) => known === it.severity) ?? 'warning',
         message: it.message,
       };
     })
