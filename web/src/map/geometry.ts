@@ -55,7 +55,7 @@ export function route(from: Box, to: Box): Curve {
 
 /** How far a long level edge swerves, so that it doesn't hide behind the nodes between its ends. */
 function bowed(gap: number, rise: number): number {
-  return gap > 260 && Math.abs(rise) < 16 ? Math.min(44, 16 + gap * 0.05) : 0;
+  return gap > 205 && Math.abs(rise) < 16 ? Math.min(64, 30 + gap * 0.04) : 0;
 }
 
 /** The point of a curve at t, from 0 to 1. */

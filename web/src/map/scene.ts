@@ -23,6 +23,7 @@ export interface Scene {
   edgesOf: readonly (readonly number[])[];
   /** Hubs that folded edges of each node lead to. */
   badges: readonly (readonly Badge[])[];
+  /** By id, and by what questions call it. */
   byId: ReadonlyMap<string, number>;
   /** Whether flows are watched at all. */
   watched: boolean;
@@ -75,7 +76,11 @@ export function scene(map: MapView): Scene {
     grid: new Grid(world, boxes, points),
     edgesOf,
     badges,
-    byId: new Map(map.nodes.map((node, index) => [node.id, index])),
+    // Ids win where an end reads like one.
+    byId: new Map([
+      ...map.nodes.map((node, index) => [node.end, index] as const),
+      ...map.nodes.map((node, index) => [node.id, index] as const),
+    ]),
     watched: map.edges.some((edge) => edge.seen !== undefined),
   };
 }

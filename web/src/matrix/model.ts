@@ -80,7 +80,7 @@ export class Model {
       const name = party.namespace;
       const group = groups.get(name) ?? {
         name,
-        title: name === '' ? 'outside of the cluster' : name,
+        title: name === '' ? 'outside' : name,
         parties: [],
       };
       group.parties.push(index);

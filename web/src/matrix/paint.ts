@@ -219,6 +219,8 @@ function paintLineNames(context: CanvasRenderingContext2D, picture: Picture, acr
   context.clip();
   context.fillStyle = palette.ground;
   context.fillRect(0, frame.top, frame.left, frame.height);
+  /** Namespaces whose band has no room for their name: it goes with the names of their workloads. */
+  const cramped = new Set<number>();
   for (const band of bands(lines)) {
     if (band.end <= across.first || band.first >= across.end) continue;
     const top = Math.max(frame.top, yOf(frame, band.first));
@@ -233,7 +235,8 @@ function paintLineNames(context: CanvasRenderingContext2D, picture: Picture, acr
       context.textAlign = 'center';
       context.font = `600 11px ${font}`;
       context.fillStyle = palette.soft;
-      context.fillText(fitted(context, group.title, bottom - top - 8), 0, 0.5);
+      if (!fits(context, group.title, (band.end - band.first) * CELL - 8)) cramped.add(band.group);
+      else context.fillText(fitted(context, group.title, bottom - top - 8), 0, 0.5);
       context.restore();
     }
     line(context, palette.edge, 0, yOf(frame, band.first), frame.left, yOf(frame, band.first));
@@ -246,7 +249,7 @@ function paintLineNames(context: CanvasRenderingContext2D, picture: Picture, acr
       context.fillStyle = palette.focusSoft;
       context.fillRect(BAND, yOf(frame, index), frame.left - BAND, CELL);
     }
-    const text = name(context, picture, item, strong, frame.left - BAND - 12);
+    const text = name(context, picture, item, strong, frame.left - BAND - 12, cramped);
     context.textAlign = 'right';
     context.fillText(text, frame.left - 6, y);
     if ('fold' in item) {
@@ -267,6 +270,7 @@ function paintColumnNames(context: CanvasRenderingContext2D, picture: Picture, a
   context.clip();
   context.fillStyle = palette.ground;
   context.fillRect(frame.left, 0, frame.width, frame.top);
+  const cramped = new Set<number>();
   for (const band of bands(columns)) {
     if (band.end <= along.first || band.first >= along.end) continue;
     const left = Math.max(frame.left, xOf(frame, band.first));
@@ -279,7 +283,9 @@ function paintColumnNames(context: CanvasRenderingContext2D, picture: Picture, a
     context.fillStyle = palette.soft;
     if (band.fold) context.fillText('▸', (left + right) / 2, BAND / 2 + 0.5);
     else if (group !== undefined) {
-      context.fillText(fitted(context, group.title, right - left - 8), (left + right) / 2, BAND / 2 + 0.5);
+      if (!fits(context, group.title, (band.end - band.first) * CELL - 8)) cramped.add(band.group);
+      else
+        context.fillText(fitted(context, group.title, right - left - 8), (left + right) / 2, BAND / 2 + 0.5);
     }
     line(context, palette.edge, xOf(frame, band.first), 0, xOf(frame, band.first), frame.top);
   }
@@ -293,12 +299,16 @@ function paintColumnNames(context: CanvasRenderingContext2D, picture: Picture, a
     context.save();
     context.translate(xOf(frame, index) + CELL / 2 + 0.5, frame.top - 6);
     context.rotate(-Math.PI / 2);
-    const text = name(context, picture, item, strong, frame.top - BAND - 12);
+    const text = name(context, picture, item, strong, frame.top - BAND - 12, cramped);
     context.textAlign = 'left';
     context.fillText(text, 0, 0.5);
     context.restore();
   }
   context.restore();
+}
+
+function fits(context: CanvasRenderingContext2D, text: string, room: number): boolean {
+  return context.measureText(text).width <= room;
 }
 
 /** Sets the font and the colour of an item's name; returns as much of it as there is room for. */
@@ -308,11 +318,17 @@ function name(
   item: Item,
   strong: boolean,
   room: number,
+  cramped: ReadonlySet<number>,
 ): string {
   const { model, palette, font } = picture;
   context.font = `${strong || 'fold' in item ? 600 : 400} 12px ${font}`;
   context.fillStyle = palette.text;
-  const text = 'fold' in item ? model.itemTitle(item) : (model.view.parties[item.party]?.name ?? '');
+  const text =
+    'fold' in item
+      ? model.itemTitle(item)
+      : cramped.has(item.group)
+        ? model.title(item.party)
+        : (model.view.parties[item.party]?.name ?? '');
   return fitted(context, text, room);
 }
 
