@@ -17,7 +17,7 @@ PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive p
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: setup build install book demo kubernetes test web lint test-web test-pure test-kernel test-deploy bench clean
+.PHONY: setup build install book demo kubernetes test web lint test-web test-e2e test-pure test-kernel test-deploy bench clean
 
 setup:
 	@scripts/setup
@@ -81,6 +81,12 @@ test-kernel:
 # The page's logic, its types, form and size; and that web/dist is what its sources build.
 test-web: web/node_modules/.package-lock.json
 	cd web && $(NODE) sh -c 'npm test && npm run check && npm run check-dist'
+
+# The page in Chromium, on real servers whose files the tests write. Pictures of it are in web/test-results/pictures.
+test-e2e: web/node_modules/.package-lock.json
+	@[ -x "$${PODGATE_CHROMIUM:-/usr/bin/chromium}" ] || { echo "make test-e2e: install Chromium first: apt-get install chromium; or name one in PODGATE_CHROMIUM" >&2; exit 1; }
+	cargo build --locked --bin podgate
+	cd web && PODGATE=$(abspath $(TARGET))/debug/podgate $(NODE) npx playwright test $(E2E)
 
 # The chart, the manifests, the alerts and the dashboard, with tools that are built once: some minutes.
 test-deploy:

@@ -1,0 +1,161 @@
+import type { Page } from '@playwright/test';
+import type { MatrixView } from '../src/api/types';
+import { CELL } from '../src/matrix/layout';
+import { accessible, expect, settled, test } from './support/test';
+
+const BACKEND = 'shop/backend[Deployment]';
+const PAYMENTS = 'shop/payments[Deployment]';
+const DATABASE = 'data/database[StatefulSet]';
+const DNS = 'kube-system/dns[Deployment]';
+const DEBUG = 'tools/debug[Deployment]';
+
+async function answer(page: Page): Promise<MatrixView> {
+  const response = await page.request.get(new URL('api/v1/matrix', page.url().split('#')[0]).href);
+  return (await response.json()) as MatrixView;
+}
+
+/** Where a cell is when nothing is folded, filtered or scrolled. */
+async function cell(page: Page, from: string, to: string): Promise<{ x: number; y: number }> {
+  const matrix = await answer(page);
+  // Groups stand in the order in which they first come.
+  const groups = [...new Set(matrix.parties.map((party) => party.namespace))];
+  const order = [...matrix.parties].sort((a, b) => groups.indexOf(a.namespace) - groups.indexOf(b.namespace));
+  const at = (id: string) => order.findIndex((party) => party.id === id);
+  expect(at(from), from).toBeGreaterThanOrEqual(0);
+  expect(at(to), to).toBeGreaterThanOrEqual(0);
+  const box = (await page.getByRole('application').boundingBox())!;
+  const left = Math.min(210, Math.max(110, box.width * 0.26));
+  const top = Math.min(150, Math.max(96, box.height * 0.3));
+  return { x: box.x + left + (at(to) + 0.5) * CELL, y: box.y + top + (at(from) + 0.5) * CELL };
+}
+
+test.describe('matrix', () => {
+  test('a cell under the pointer is read out, a click says why', async ({ page, open, picture }) => {
+    await open('#/matrix');
+    const { x, y } = await cell(page, BACKEND, DATABASE);
+    await page.mouse.move(x, y);
+    await expect(
+      page.getByText(
+        /^shop\/backend to data\/database: allowed on TCP 5432\. Seen: TCP 5432: \d+ let through/,
+      ),
+    ).toBeVisible();
+    await picture('matrix-hover');
+    await page.mouse.click(x, y);
+    const drawer = page.getByRole('complementary', { name: 'shop/backend → data/database' });
+    await expect(drawer.getByText(/database-from-backend/).first()).toBeVisible();
+    await expect(page).toHaveURL(/from=shop%2Fbackend.*to=data%2Fdatabase/);
+    await picture('matrix-why');
+  });
+
+  test('the keyboard alone walks it, and Enter says why', async ({ page, open }) => {
+    await open('#/matrix');
+    const matrix = page.getByRole('application');
+    await matrix.focus();
+    const said = page.locator('main [role=status][aria-live=polite]');
+    await page.keyboard.press('ArrowDown');
+    await expect(said).toContainText(' to ');
+    const first = await said.textContent();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowDown');
+    await expect(said).not.toHaveText(first ?? '');
+    await page.keyboard.press('Enter');
+    await expect(page.getByRole('complementary')).toBeVisible();
+    await page.keyboard.press('Escape');
+    await expect(page.getByRole('complementary')).toBeHidden();
+    await expect(matrix).toBeFocused();
+  });
+
+  test('lines, columns, port and verdict filter it', async ({ page, open }) => {
+    await open('#/matrix');
+    const size = (name: RegExp) => page.getByRole('application', { name });
+    await page.getByRole('searchbox', { name: /^Columns/ }).fill('database');
+    await expect(size(/ by 1 columns/)).toBeVisible();
+    await page.getByRole('searchbox', { name: /^Lines/ }).fill('shop/');
+    await expect(size(/, 2 lines by 1 columns/)).toBeVisible();
+    await page.getByRole('searchbox', { name: 'Port' }).fill('5432');
+    await page.getByRole('combobox', { name: 'Verdict' }).selectOption('allowed');
+    await expect(size(/, 1 lines by 1 columns/)).toBeVisible();
+    await expect(page).toHaveURL(/columns=database&lines=shop%2F&port=5432&verdict=allowed/);
+    await page.reload();
+    await expect(size(/, 1 lines by 1 columns/)).toBeVisible();
+    await page.getByRole('searchbox', { name: 'Port' }).fill('UDP/5432');
+    await expect(page.getByText('No cell fits')).toBeVisible();
+    await page.getByRole('button', { name: 'Show everything' }).click();
+    const all = (await answer(page)).parties.length;
+    await expect(size(new RegExp(`, ${all} lines`))).toBeVisible();
+    await page.getByRole('searchbox', { name: 'Port' }).fill('http');
+    await expect(page.getByRole('searchbox', { name: 'Port' })).toHaveAttribute('aria-invalid', 'true');
+  });
+
+  test('namespaces fold and unfold', async ({ page, open, picture }) => {
+    await open('#/matrix');
+    const groups = new Set((await answer(page)).parties.map((party) => party.namespace)).size;
+    await page.getByRole('button', { name: 'Fold all' }).click();
+    await expect(
+      page.getByRole('application', { name: new RegExp(`, ${groups} lines by ${groups} columns`) }),
+    ).toBeVisible();
+    await picture('matrix-folded');
+    await page.getByRole('application').focus();
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Enter');
+    await expect(page).toHaveURL(/unfold=(?!none)/);
+    await page.getByRole('button', { name: 'Unfold all' }).click();
+    await expect(page).not.toHaveURL(/unfold=/);
+  });
+
+  test('two sets of policies are compared cell by cell', async ({ page, open, picture }) => {
+    await open('#/matrix');
+    await page
+      .getByRole('combobox', { name: 'Compare with the policies' })
+      .selectOption('NetworkPolicy/data/database-from-backend');
+    await expect(
+      page.getByText(/^Without NetworkPolicy\/data\/database-from-backend: \+ \d+ opened/),
+    ).toBeVisible();
+    const { x, y } = await cell(page, DEBUG, DATABASE);
+    await page.mouse.move(x, y);
+    await expect(
+      page.getByText(/^tools\/debug to data\/database: denied on all ports\. The change: opened/),
+    ).toBeVisible();
+    await picture('matrix-compare');
+    await page.getByRole('button', { name: 'Show only these' }).click();
+    await expect(page).toHaveURL(/verdict=changed/);
+    await page.reload();
+    await expect(page.getByText(/\+ \d+ opened/)).toBeVisible();
+    await page.getByRole('button', { name: 'Look closer in What-if' }).click();
+    await expect(page).toHaveURL(/#\/what-if\?draft=/);
+  });
+
+  test('a line of it is a table', async ({ page, open }) => {
+    await open(`#/matrix?show=table&from=${encodeURIComponent(PAYMENTS)}&to=${encodeURIComponent(DNS)}`);
+    const table = page.getByRole('grid', { name: 'Where shop/payments may connect' });
+    await expect(table.getByRole('row').filter({ hasText: 'kube-system/dns' })).toContainText('denied');
+    await expect(table.getByRole('row').filter({ hasText: 'kube-system/dns' })).toContainText('UDP 53');
+    await expect(page.getByRole('complementary', { name: 'shop/payments → kube-system/dns' })).toBeVisible();
+  });
+
+  for (const scheme of ['light', 'dark'] as const) {
+    test(`nobody is kept out: ${scheme}`, async ({ page, open, picture }) => {
+      await page.emulateMedia({ colorScheme: scheme });
+      await open('#/matrix');
+      await accessible(page);
+      await picture(`matrix-${scheme}`);
+      await open(`#/matrix?from=${encodeURIComponent(BACKEND)}&to=${encodeURIComponent(DATABASE)}`);
+      await settled(page);
+      await accessible(page);
+      await open('#/matrix?show=table');
+      await accessible(page);
+    });
+  }
+
+  for (const [width, height] of [
+    [1024, 768],
+    [390, 844],
+  ] as const) {
+    test(`it fits ${width} × ${height}`, async ({ page, open, picture }) => {
+      await page.setViewportSize({ width, height });
+      await open('#/matrix');
+      await picture(`matrix-${width}`);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    });
+  }
+});
