@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use podgate_policy::Verdict;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{OwnerName, Party, Reason};
@@ -155,12 +155,14 @@ pub struct Edges {
     node: Arc<str>,
     minute: Timestamp,
     running: FxHashMap<(Arc<Edge>, PolicyVersion), Totals>,
+    /// The edges of the minute before: most go on, and minutes are kept by the hour.
+    known: FxHashSet<Arc<Edge>>,
 }
 
 impl Edges {
     /// Nothing counted yet.
     pub fn new(node: Arc<str>) -> Edges {
-        Edges { node, minute: Timestamp(0), running: FxHashMap::default() }
+        Edges { node, minute: Timestamp(0), running: FxHashMap::default(), known: FxHashSet::default() }
     }
 
     /// Adds what was counted just now. Returns the edge that it was on.
@@ -177,7 +179,10 @@ impl Edges {
             egress: count.egress.map(|half| names.reason(half.basis)),
             ingress: count.ingress.map(|half| names.reason(half.basis)),
         };
-        let edge = Arc::new(edge);
+        let edge = match self.known.get(&edge) {
+            Some(known) => known.clone(),
+            None => Arc::new(edge),
+        };
         self.running.entry((edge.clone(), version)).or_default().add(count.totals);
         edge
     }
@@ -185,11 +190,15 @@ impl Edges {
     /// Closes the running minute when it is over. Returns what it closed, in order of the edges.
     pub fn turn(&mut self, now: Timestamp) -> Vec<Arc<EdgeMinute>> {
         let minute = Timestamp(now.0 - now.0 % MINUTE);
+        // What was counted before the first turn belongs to the minute that it is now.
+        if self.minute == Timestamp(0) {
+            self.minute = minute;
+        }
         if minute == self.minute {
             return Vec::new();
         }
         let closed = self.running();
-        self.running.clear();
+        self.known = self.running.drain().map(|((edge, _), _)| edge).collect();
         self.minute = minute;
         closed
     }
@@ -249,10 +258,23 @@ mod tests {
         assert_eq!(running[0].totals.packets, 5);
         let closed = edges.turn(at(121));
         assert_eq!(closed, running);
+        let again = edges.count(version, &count(1), &names);
+        assert!(Arc::ptr_eq(&again, &closed[0].edge), "an edge that goes on is kept once");
         assert_eq!((closed[0].minute, closed[0].totals.connections), (at(60), 2));
+        edges.turn(at(181));
         assert!(edges.running().is_empty());
         assert!(closed[0].is_within(at(119), at(1000)) && !closed[0].is_within(at(120), at(1000)));
         assert!(closed[0].is_within(at(0), at(61)) && !closed[0].is_within(at(0), at(60)));
+    }
+
+    #[test]
+    fn what_is_counted_before_the_first_turn_is_of_its_minute() {
+        let mut edges = Edges::new("n".into());
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+        edges.count(PolicyVersion(1), &count(2), &Names::new());
+        assert!(edges.turn(at(610)).is_empty());
+        let closed = edges.turn(at(670));
+        assert_eq!((closed[0].minute, closed[0].totals.packets), (at(600), 2));
     }
 
     #[test]

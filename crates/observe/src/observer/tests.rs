@@ -176,9 +176,8 @@ fn a_clock_that_is_set_loses_no_record_and_no_count_and_makes_none_wait() {
     let cluster = cluster();
     let mut observer = observer();
     let start = crate::wall_clock();
-    observer.turn(start, &cluster);
     // The destination is on another node: its half may come, and doesn't.
-    let half = Event { destination_is_local: false, ..event(Verdict::Allowed, DeciderId::NOT_ISOLATED) };
+    let mut half = Event { destination_is_local: false, ..event(Verdict::Allowed, DeciderId::NOT_ISOLATED) };
     let total = EdgeTotal {
         source: ip("10.0.0.1"),
         destination: ip("10.0.0.2"),
@@ -197,6 +196,7 @@ fn a_clock_that_is_set_loses_no_record_and_no_count_and_makes_none_wait() {
     };
     let (mut records, mut connections) = (0, 0);
     let mut step = |now: Timestamp| {
+        half.source_port += 1;
         observer.event(&"n1".into(), &half, &cluster);
         observer.count(&"n1".into(), &total, &cluster);
         let (told, minutes) = observer.turn(now, &cluster);
