@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Decision, FlowRecord } from '../api/types';
-import { because, decided, nearly, policyIdOf, portOf } from './record';
+import { because, decided, nearly, placeIdOf, policyIdOf, portOf } from './record';
 
 const web = { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' };
 const guard = { kind: 'ClusterNetworkPolicy', namespace: '', name: 'guard' };
@@ -43,6 +43,13 @@ test('who decided: the side that denied, or what allowed it', () => {
 test('the nearest miss', () => {
   expect(nearly(isolated)).toBe('shop/web ingress[0] almost allowed it, but the port is 81');
   expect([nearly(open), nearly(undefined)]).toEqual(['', '']);
+});
+
+test('places', () => {
+  const pod = { ip: '10.0.0.1', port: 1, kind: 'pod' as const, namespace: 'shop', pod: 'web-1' };
+  expect(placeIdOf(pod)).toBe('shop/web-1[Pod]');
+  expect(placeIdOf({ ...pod, owner: { kind: 'Deployment', name: 'web' } })).toBe('shop/web[Deployment]');
+  expect(placeIdOf({ ip: '1.1.1.1', port: 1, kind: 'outside' })).toBeUndefined();
 });
 
 test('ids and ports', () => {

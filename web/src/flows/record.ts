@@ -1,5 +1,5 @@
 // What a record says, in words.
-import type { Decision, FlowRecord, PolicyRef } from '../api/types';
+import type { Decision, Endpoint, FlowRecord, PolicyRef } from '../api/types';
 
 const REASONS: Readonly<Record<string, string>> = {
   'not-isolated': 'no policy has a say',
@@ -22,6 +22,13 @@ export function policyName(policy: PolicyRef): string {
 /** The API's id of a policy. */
 export function policyIdOf(policy: PolicyRef): string {
   return `${policy.kind}/${policy.namespace}/${policy.name}`;
+}
+
+/** The API's id of the workload at an end: its owner, or the pod itself; `undefined`: it's no pod. */
+export function placeIdOf(end: Endpoint): string | undefined {
+  if (end.kind !== 'pod') return undefined;
+  const { kind, name } = end.owner ?? { kind: 'Pod', name: end.pod };
+  return `${end.namespace}/${name}[${kind}]`;
 }
 
 /** What decided, in words. */
