@@ -14,6 +14,7 @@ pub mod recommend;
 mod replay;
 pub mod score;
 mod seen;
+pub mod totals;
 pub mod unused;
 pub mod why;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use podgate_api::{NetworkPolicy, Object, PortMatch, Rule};
-use podgate_flow::{Party, Place};
+use podgate_flow::{EdgeMinute, Party, Place, Reason};
 use podgate_policy::{Direction, Settings};
 use serde::Serialize;
 
@@ -29,6 +29,9 @@ pub struct Usage {
     pub fitting: usize,
     /// Connections that could not be judged, and so used nothing.
     pub unjudged: u64,
+    /// How many minutes of exact totals say which rules decided, beside the records.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub minutes: u64,
 }
 
 /// One rule.
@@ -40,7 +43,7 @@ pub struct RuleUse {
     /// `file:line` of it, where known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub at: String,
-    /// Connections that it matched.
+    /// Connections that it matched: by the records, or by the kernel's counters where those have more.
     pub connections: u64,
     /// Workloads, nodes and addresses that used it.
     pub peers: Vec<String>,
@@ -50,9 +53,19 @@ pub struct RuleUse {
     pub more: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A rule: its policy's namespace and name, its list, its place in it.
+type RuleKey = (String, String, Direction, u32);
+
 #[derive(Debug, Default)]
 struct Used {
     connections: u64,
+    /// By the kernel's counters, of connections that it decided.
+    counted: u64,
     peers: BTreeSet<String>,
     ports: BTreeSet<String>,
 }
@@ -61,8 +74,9 @@ struct Used {
 const MOST: usize = 8;
 
 impl Usage {
-    /// Asks the engine which rules each connection that was seen matches.
-    pub fn new(objects: Vec<Object>, seen: &Seen, settings: Settings) -> Usage {
+    /// Asks the engine which rules each connection that was seen matches. `minutes` are exact totals of the same time: they
+    /// have what no record tells any more, by the rule that decided.
+    pub fn new(objects: Vec<Object>, seen: &Seen, minutes: &[EdgeMinute], settings: Settings) -> Usage {
         let objects = without_staged(objects);
         let mut policies: Vec<NetworkPolicy> = objects
             .iter()
@@ -73,7 +87,7 @@ impl Usage {
             .collect();
         policies.sort_by(|a, b| (&a.meta.namespace, &a.meta.name).cmp(&(&b.meta.namespace, &b.meta.name)));
         let mut judge = Judge::new(objects, settings, seen);
-        let mut used: BTreeMap<(String, String, Direction, u32), Used> = BTreeMap::new();
+        let mut used: BTreeMap<RuleKey, Used> = BTreeMap::new();
         let mut unjudged = 0;
         for (key, tally) in &seen.flows {
             let Ok(explanation) = judge.explain(key, tally) else {
@@ -97,6 +111,9 @@ impl Usage {
                 }
             }
         }
+        for minute in minutes {
+            count(minute, &mut used);
+        }
         let mut usage = Usage {
             window: seen.window,
             records: seen.records,
@@ -105,6 +122,7 @@ impl Usage {
             broad: Vec::new(),
             fitting: 0,
             unjudged,
+            minutes: minutes.len() as u64,
         };
         for policy in &policies {
             for (direction, word, in_force, rules) in [
@@ -124,7 +142,7 @@ impl Usage {
                     let told = RuleUse {
                         rule: format!("{}/{} {word}[{index}]", policy.meta.namespace, policy.meta.name),
                         at: rule.source.to_string(),
-                        connections: known.connections,
+                        connections: known.connections.max(known.counted),
                         more: more(rule, known.ports.len()),
                         peers,
                         ports: known.ports.into_iter().collect(),
@@ -138,6 +156,24 @@ impl Usage {
             }
         }
         usage
+    }
+}
+
+/// Adds what a minute's rules decided. Each direction is decided by one node, and so counted once.
+fn count(minute: &EdgeMinute, used: &mut BTreeMap<RuleKey, Used>) {
+    let edge = &minute.edge;
+    for (reason, other) in [(&edge.egress, &edge.destination), (&edge.ingress, &edge.source)] {
+        let Some(Reason::Rule { policy, list, rule, .. }) = reason.as_deref() else { continue };
+        if minute.totals.packets == 0 {
+            continue;
+        }
+        let key = (policy.namespace.clone(), policy.name.clone(), *list, *rule);
+        let known = used.entry(key).or_default();
+        // Of a connection that is older than the window only packets were counted: it uses the rule as well.
+        known.counted += minute.totals.connections;
+        known.counted = known.counted.max(1);
+        known.peers.insert(other.to_string());
+        known.ports.insert(format!("{}/{}", edge.protocol, edge.port));
     }
 }
 

@@ -4,6 +4,7 @@ mod filters;
 mod groups;
 mod select;
 mod server;
+mod totals;
 
 use std::io::{BufWriter, Write};
 
@@ -42,7 +43,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The busiest edges between workloads in the last minutes.
+    /// The busiest edges between workloads in the last minutes; of an archive exactly, with bytes.
     Top(Top),
     /// How the server is: how many flows it has, of how many nodes.
     Status(Server),
@@ -62,6 +63,9 @@ struct Top {
     /// How many.
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     limit: usize,
+    /// What the busiest have most of.
+    #[arg(long, value_enum, default_value_t = totals::Sort::Connections, value_name = "WHAT")]
+    sort: totals::Sort,
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = Table::Table, value_name = "FORM")]
     output: Table,
@@ -193,8 +197,33 @@ fn code(asked: bool, found: u64, missing: &Missing) -> u8 {
 }
 
 fn run_top(top: &Top) -> Outcome {
+    let select = top.select.or_since("5m");
+    let request = select.request()?;
+    // Totals don't know what filters ask for, nor which came first.
+    let is_whole = request.any_of.is_empty() && request.none_of.is_empty() && request.number == 0;
+    let minutes = if is_whole { select.flows.minutes()? } else { Vec::new() };
+    if !minutes.is_empty() {
+        let table = totals::Table::new(top.by, top.sort, &minutes);
+        match top.output {
+            Table::Table => table.print(top.limit),
+            Table::Json => output::json(&table.rows(top.limit))?,
+        }
+        return Ok(FINE);
+    }
+    let why = match (&select.flows.dir, is_whole) {
+        (None, _) => {
+            "counted from records: the Hubble interface has no totals; an archive has, with bytes (--flows DIR)"
+        }
+        (Some(_), false) => {
+            "counted from records: exact totals can't be filtered, and know no first and last"
+        }
+        (Some(_), true) => "counted from records: the archive has no totals of that time",
+    };
+    if top.sort != totals::Sort::Connections {
+        return Err(Failure::bad(format!("--sort: records have no bytes and packets; {why}")));
+    }
     let mut groups = Groups::new(top.by);
-    let missing = read(&top.select.or_since("5m"), |record| {
+    let missing = read(&select, |record| {
         groups.add(record);
         true
     })?;
@@ -202,6 +231,7 @@ fn run_top(top: &Top) -> Outcome {
         Table::Table => groups.print(top.limit),
         Table::Json => output::json(&groups.rows(top.limit))?,
     }
+    style::note(why);
     Ok(code(false, 0, &missing))
 }
 

@@ -14,7 +14,7 @@ use podgate_advise::why::PolicyArchive;
 use podgate_advise::{Collector, Judge, Lost, Seen, second};
 use podgate_api::Object;
 use podgate_archive::Reader;
-use podgate_flow::{FlowRecord, PolicyVersion, Take};
+use podgate_flow::{EdgeMinute, FlowRecord, PolicyVersion, Take};
 use podgate_hubble::choice::query;
 use podgate_hubble::proto::podgate::v1::{GetRecordsRequest, Losses};
 use podgate_hubble::{Heard, ReadError, read_lines};
@@ -67,9 +67,11 @@ pub struct Missing {
 }
 
 impl FlowArguments {
-    /// The same, from a while ago on when nothing says from when on. A file is taken as it is.
+    /// The same, from a while ago on when nothing says from when on. Files and archives are taken
+    /// as they are.
     pub fn or_since(&self, ago: &str) -> FlowArguments {
-        let is_open = self.since.is_none() && self.last.is_none() && self.input_files.is_empty();
+        let is_elsewhere = !self.input_files.is_empty() || self.dir.is_some();
+        let is_open = self.since.is_none() && self.last.is_none() && !is_elsewhere;
         let since = if is_open { time::time(ago).ok() } else { self.since };
         FlowArguments { since, ..self.clone() }
     }
@@ -228,11 +230,26 @@ impl FlowArguments {
         reader.map(|reader| reader.map(Archived)).map_err(|error| Failure::bad(error.to_string()))
     }
 
+    /// The exact totals of the time that is asked for, where an archive has them: of so many flows, nobody knows them.
+    pub fn minutes(&self) -> Result<Vec<EdgeMinute>, Failure> {
+        let Some(Archived(reader)) = self.archive()? else { return Ok(Vec::new()) };
+        if self.last.is_some() {
+            return Ok(Vec::new());
+        }
+        let since = self.since.map(nanoseconds).unwrap_or_default();
+        let until = self.until.map_or(podgate_flow::Timestamp(u64::MAX), nanoseconds);
+        let read = reader.edges(since, until).map_err(|problem| Failure::bad(problem.to_string()))?;
+        for problem in &read.problems {
+            style::warning(&problem.to_string());
+        }
+        Ok(read.found)
+    }
+
     /// Nothing was seen for a while at the beginning of the time that was asked for: nothing happened, or nobody knows
     /// any more.
     fn say_what_is_not_reached(&self, seen: &Seen) {
         let (Some(since), Some(window)) = (self.since, seen.window) else { return };
-        let since = podgate_flow::Timestamp(since.as_nanosecond().try_into().unwrap_or(0));
+        let since = nanoseconds(since);
         if self.input_files.is_empty() && window.first.since(since).as_secs() >= 60 {
             let why = match &self.dir {
                 Some(_) => "nothing happened, or it is not on this disk",
@@ -243,6 +260,11 @@ impl FlowArguments {
             style::note(&format!("no flow from {} to {}: {why}", second(since), second(window.first)));
         }
     }
+}
+
+/// A time as records have it; what was before 1970 is 1970.
+fn nanoseconds(time: Timestamp) -> podgate_flow::Timestamp {
+    podgate_flow::Timestamp(time.as_nanosecond().try_into().unwrap_or(0))
 }
 
 impl Missing {

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use podgate_api::{Input, load};
 use podgate_archive::{Archive, Caps};
-use podgate_flow::{FlowRecord, History, Limits, Losses, PolicyVersion};
+use podgate_flow::{
+    Edge, EdgeMinute, FlowRecord, History, Limits, Losses, OwnerName, Place, PolicyVersion, Protocol, Reason,
+    Timestamp, Totals,
+};
 use podgate_hubble::{Heard, Listener, ServerInfo, read_lines, serve, services};
+use podgate_policy::Direction::{Egress, Ingress};
+use podgate_policy::{PolicyRef, Tier, Verdict};
 
 use super::{APP, CANDIDATE, FLOWS, SHOP, podgate, root};
 
@@ -55,6 +60,68 @@ impl Served {
     }
 }
 
+/// What the kernels of both nodes counted in a minute: a connection between nodes twice, and DNS of the database, which no
+/// record tells of.
+fn minutes() -> Vec<Arc<EdgeMinute>> {
+    let place = |namespace: &str, kind: &str, name: &str| {
+        let owner = OwnerName { kind: kind.into(), name: name.into() };
+        Arc::new(Place::Workload { namespace: namespace.into(), owner })
+    };
+    let rule = |namespace: &str, name: &str, list| {
+        Some(Arc::new(Reason::Rule {
+            policy: PolicyRef {
+                kind: "NetworkPolicy".into(),
+                namespace: namespace.into(),
+                name: name.into(),
+            },
+            tier: Tier::NetworkPolicy,
+            list,
+            rule: 0,
+            written: String::new(),
+        }))
+    };
+    let (frontend, backend) =
+        (place("web", "Deployment", "frontend"), place("shop", "Deployment", "backend"));
+    let (database, dns) =
+        (place("data", "StatefulSet", "database"), place("kube-system", "Deployment", "dns"));
+    let minute = |node: &str,
+                  (source, destination): (&Arc<Place>, &Arc<Place>),
+                  (protocol, port),
+                  sides,
+                  connections| {
+        let (egress, ingress) = sides;
+        Arc::new(EdgeMinute {
+            // 2026-11-23T10:00:00Z.
+            minute: Timestamp(1_795_428_000_000_000_000),
+            node: node.into(),
+            policy_version: VERSION,
+            edge: Arc::new(Edge {
+                source: Arc::clone(source),
+                destination: Arc::clone(destination),
+                protocol,
+                port,
+                verdict: Verdict::Allowed,
+                egress,
+                ingress,
+            }),
+            totals: Totals {
+                connections,
+                packets: connections * 10,
+                bytes: connections * 1000,
+                reply_packets: connections,
+                reply_bytes: 60,
+            },
+        })
+    };
+    let (out, dns_out) = (rule("web", "frontend-to-backend", Egress), rule("data", "allow-dns", Egress));
+    let into = rule("shop", "frontend-to-backend", Ingress);
+    vec![
+        minute("node-1", (&frontend, &backend), (Protocol::TCP, 9000), (out, None), 90),
+        minute("node-2", (&frontend, &backend), (Protocol::TCP, 9000), (None, into), 90),
+        minute("node-2", (&database, &dns), (Protocol::UDP, 53), (dns_out, None), 4),
+    ]
+}
+
 /// An archive of the flows, with the shop's policies as those of their time.
 fn archive() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory for the archive");
@@ -64,6 +131,7 @@ fn archive() -> tempfile::TempDir {
     let policies = load(&[Input::Path(root().join(SHOP).join("policies"))]).objects;
     archive.remember_policies(VERSION, &policies);
     archive.append(&records());
+    archive.append_edges(&minutes());
     archive.flush();
     directory
 }
@@ -138,9 +206,52 @@ fn recommend_and_unused_of_an_archive_are_those_of_the_file_without_its_losses()
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     };
     assert_eq!(lines(&text), lines(&of_file), "comments tell of losses, which only the file has");
+}
+
+#[test]
+fn rules_that_only_exact_totals_tell_of_are_used() {
+    let archive = archive();
+    let dir = path(&archive);
+    let dir = dir.to_str().expect("a path of letters");
+    let (_, of_file, _) = run(&["recommend", "unused", SHOP, "--input-file", FLOWS]);
+    assert!(of_file.contains("Used by nothing that was seen\n  data/allow-dns egress[0]"), "{of_file}");
     let (code, text, _) = run(&["recommend", "unused", SHOP, "--flows", dir]);
-    assert_eq!(code, 1);
-    assert!(text.contains("data/allow-dns egress[0]"), "{text}");
+    assert_eq!(code, 1, "too broad are the others still");
+    assert!(!text.contains("Used by nothing") && text.contains("0 unused"), "{text}");
+    assert!(text.contains("50 records and 3 minutes of exact totals"), "{text}");
+}
+
+#[test]
+fn top_of_an_archive_is_exact_and_counts_what_two_nodes_saw_once() {
+    let archive = archive();
+    let dir = path(&archive);
+    let dir = dir.to_str().expect("a path of letters");
+    let (code, text, errors) = run(&["observe", "top", "--flows", dir, "--sort", "bytes"]);
+    assert_eq!(code, 0, "{errors}");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        lines,
+        [
+            ["FROM", "TO", "PORT", "CONNECTIONS", "ALLOWED", "DENIED", "PACKETS", "BYTES", "LAST"],
+            ["web/frontend", "shop/backend", "9000/TCP", "90", "90", "0", "990", "90060", "10:00"],
+            ["data/database", "kube-system/dns", "53/UDP", "4", "4", "0", "44", "4060", "10:00"],
+        ]
+    );
+    assert!(errors.contains("exact totals, by the kernel's counters of node-1, node-2"), "{errors}");
+    let (_, text, _) = run(&["observe", "top", "--flows", dir, "--by", "policy", "-o", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(rows[0]["group"]["policy"], "shop/frontend-to-backend", "{rows}");
+    assert_eq!((&rows[0]["connections"], &rows[0]["replyBytes"]), (&90.into(), &60.into()), "{rows}");
+
+    // A filter asks for more than totals know, and bytes of records nobody has.
+    let (_, text, errors) = run(&["observe", "top", "--flows", dir, "--to-namespace", "data"]);
+    assert!(
+        text.contains("shop/backend  data/database") && errors.contains("exact totals can't be filtered"),
+        "{text}{errors}"
+    );
+    let (code, _, errors) = run(&["observe", "top", "--input-file", FLOWS, "--sort", "bytes"]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("records have no bytes and packets"), "{errors}");
 }
 
 #[test]

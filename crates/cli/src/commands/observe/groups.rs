@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use podgate_flow::{Endpoint, FlowRecord, FlowVerdict, Party, Reason, Timestamp};
+use podgate_flow::{Endpoint, FlowRecord, FlowVerdict, Party, Protocol, Reason, Timestamp};
 use serde::Serialize;
 
 use super::is_denied;
@@ -20,6 +20,25 @@ pub enum By {
     Policy,
     /// The workloads at both ends, the port and the protocol.
     Edge,
+}
+
+impl By {
+    /// What groups are told by.
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            By::Workload | By::Namespace => &["from", "to"],
+            By::Edge => &["from", "to", "port"],
+            By::Policy => &["policy", "rule"],
+        }
+    }
+}
+
+/// `443/TCP`, `ICMP`.
+pub fn port(protocol: Protocol, port: u16) -> String {
+    match port {
+        0 => protocol.to_string(),
+        port => format!("{port}/{protocol}"),
+    }
 }
 
 /// Counts of connections.
@@ -68,14 +87,11 @@ impl Groups {
         let keys = match self.by {
             By::Workload => vec![vec![workload(from), workload(to)]],
             By::Namespace => vec![vec![namespace(from), namespace(to)]],
-            By::Edge => {
-                let port = match to.port {
-                    0 => record.protocol.to_string(),
-                    port => format!("{port}/{}", record.protocol),
-                };
-                vec![vec![workload(from), workload(to), port]]
+            By::Edge => vec![vec![workload(from), workload(to), port(record.protocol, to.port)]],
+            By::Policy => {
+                let sides = [&record.egress, &record.ingress].into_iter().flatten();
+                policies(sides.map(|decision| &*decision.reason))
             }
-            By::Policy => policies(record),
         };
         for key in keys {
             let count = self.counts.entry(key).or_default();
@@ -94,7 +110,7 @@ impl Groups {
     /// The groups with the most connections, the largest first.
     pub fn rows(&self, limit: usize) -> Vec<Row> {
         let row = |(key, count): (&Vec<String>, &Count)| Row {
-            group: self.columns().iter().copied().zip(key.iter().cloned()).collect(),
+            group: self.by.columns().iter().copied().zip(key.iter().cloned()).collect(),
             connections: count.sum(),
             allowed: count.allowed,
             denied: count.denied,
@@ -110,7 +126,7 @@ impl Groups {
             style::note("no connection fits");
             return;
         }
-        let heads: Vec<String> = self.columns().iter().map(|name| name.to_uppercase()).collect();
+        let heads: Vec<String> = self.by.columns().iter().map(|name| name.to_uppercase()).collect();
         let mut head: Vec<&str> = heads.iter().map(String::as_str).collect();
         head.extend(["CONNECTIONS", "ALLOWED", "DENIED", "UNKNOWN", "LAST"]);
         let row = |(key, count): (&Vec<String>, &Count)| {
@@ -122,14 +138,6 @@ impl Groups {
         style::table(&head, &rows);
         if self.counts.len() > limit {
             style::note(&format!("and {} more", self.counts.len() - limit));
-        }
-    }
-
-    fn columns(&self) -> &'static [&'static str] {
-        match self.by {
-            By::Workload | By::Namespace => &["from", "to"],
-            By::Edge => &["from", "to", "port"],
-            By::Policy => &["policy", "rule"],
         }
     }
 
@@ -159,8 +167,8 @@ fn namespace(end: &Endpoint) -> String {
     }
 }
 
-fn policies(record: &FlowRecord) -> Vec<Vec<String>> {
-    let reasons = [&record.egress, &record.ingress].into_iter().flatten().map(|decision| &*decision.reason);
+/// A key for each policy that decided or isolates.
+pub fn policies<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> Vec<Vec<String>> {
     let mut keys = Vec::new();
     for reason in reasons {
         match reason {
@@ -198,7 +206,7 @@ mod tests {
         let told: Vec<_> = rows
             .iter()
             .map(|row| {
-                let group: Vec<_> = groups.columns().iter().map(|name| row.group[name].as_str()).collect();
+                let group: Vec<_> = groups.by.columns().iter().map(|name| row.group[name].as_str()).collect();
                 (group.join(" "), row.allowed, row.denied)
             })
             .collect();

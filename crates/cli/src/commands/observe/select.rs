@@ -41,11 +41,12 @@ pub struct Select {
 }
 
 impl Select {
-    /// The same, from a while ago on when nothing says from when on.
+    /// The same, from a while ago on when nothing says from when on; of an archive all that there is.
     pub fn or_since(&self, ago: &str) -> Select {
         let mut select = self.clone();
         if self.first.is_none() && !self.all {
             select.flows = self.flows.or_since(ago);
+            select.all = self.flows.dir.is_some() && self.flows.request().number == 0;
         }
         select
     }

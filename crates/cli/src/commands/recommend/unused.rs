@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use podgate_advise::unused::{RuleUse, Usage};
 
 use crate::input::flows::FlowArguments;
-use crate::input::{ManifestArguments, answered};
+use crate::input::{ManifestArguments, answered, count};
 use crate::outcome::{FINDINGS, FINE, Outcome};
 use crate::render::replay::lost;
 use crate::style::{BOLD, FAINT};
@@ -15,7 +15,8 @@ use crate::{output, style};
 /// Rules of NetworkPolicies that no connection of the window matched, and rules that allow more than was used.
 ///
 /// The engine says which rules each connection matches, by the policies of the input. What happens less often than the
-/// window is long looks unused: read the window before you remove anything. The exit code is 1 when there is such a
+/// window is long looks unused: read the window before you remove anything. From an archive (--flows) the kernel's exact
+/// totals count as well: they know which rule decided where records got lost. The exit code is 1 when there is such a
 /// rule.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let broken = loaded.has_errors();
     let seen = arguments.flows.seen(&loaded.objects)?;
     let settings = arguments.manifests.world_options(false)?.settings;
-    let usage = Usage::new(loaded.objects, &seen, settings);
+    let usage = Usage::new(loaded.objects, &seen, &arguments.flows.minutes()?, settings);
     match arguments.output {
         Output::Text => text(&usage),
         Output::Json => output::json(&usage)?,
@@ -84,5 +85,13 @@ fn text(usage: &Usage) {
         Some(window) => window.to_string(),
         None => "no time at all".to_owned(),
     };
-    style::line(&format!("{FAINT}{} records, {window}; {}{FAINT:#}", usage.records, lost(&usage.lost)));
+    let totals = match usage.minutes {
+        0 => String::new(),
+        minutes => format!(" and {} of exact totals", count(minutes as usize, "minute")),
+    };
+    style::line(&format!(
+        "{FAINT}{} records{totals}, {window}; {}{FAINT:#}",
+        usage.records,
+        lost(&usage.lost)
+    ));
 }
