@@ -21,6 +21,7 @@ export class MapOnScreen {
     const search = new URLSearchParams((await page.evaluate(() => location.hash)).split('?')[1] ?? '');
     const query = new URLSearchParams({
       scope: search.get('scope') ?? 'workloads',
+      edges: search.get('edges') === 'all' ? '50000' : '500',
       since: search.get('since') ?? '1h',
     });
     const until = search.get('until');

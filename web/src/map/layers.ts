@@ -26,6 +26,11 @@ export const LAYER_TEXT: Record<Layer, LayerText> = {
   },
 };
 
+/** What needs somebody's eye, and never hides. */
+export function isPressing(layer: Layer): boolean {
+  return layer === 'denied' || layer === 'staged';
+}
+
 /** The order in which people read them. */
 export const LAYER_ORDER: readonly Layer[] = ['allowed', 'seen', 'denied', 'staged', 'unused', 'unprotected'];
 

@@ -2,13 +2,15 @@ import type { Palette } from '../canvas/palette';
 import { fitted } from '../canvas/surface';
 import { overlaps, visible, type Box, type Size, type Viewport } from '../canvas/viewport';
 import { bounds, pointAt, type Curve } from './geometry';
-import { LAYERS, type Layer } from './layers';
+import { LAYERS, isPressing, type Layer } from './layers';
 import { isSubject, type Lit, type Looks, type Scene } from './scene';
 
 /** Below this scale nodes are too small for their names. */
 const NAMES_FROM = 0.42;
 /** Below this, arrowheads are specks. */
 const HEADS_FROM = 0.3;
+/** From afar no more can be told apart than so many lines, the thickest, and those that need somebody's eye. */
+const MOST_BUNDLES = 250;
 /** Below this, a namespace is known by its name alone, in large letters. */
 const FAR = 0.4;
 
@@ -97,12 +99,15 @@ export function isFar({ scene, view }: Pick<Picture, 'scene' | 'view'>): boolean
 /** Edges between namespaces, the thicker the more they are. */
 function paintBundles(context: CanvasRenderingContext2D, picture: Picture, seen: Box): void {
   const { looks, palette, view } = picture;
-  const shown = looks.bundles.filter((bundle) => overlaps(bounds(bundle.curve), seen));
+  const shown = looks.bundles.filter(
+    (bundle, rank) =>
+      (rank < MOST_BUNDLES || isPressing(bundle.layer)) && overlaps(bounds(bundle.curve), seen),
+  );
   const crowd = shown.length > 300 ? 0.45 : shown.length > 80 ? 0.65 : 0.9;
   for (const layer of LAYERS.toReversed()) {
     context.strokeStyle = palette.layer[layer];
     context.fillStyle = palette.layer[layer];
-    context.globalAlpha = layer === 'denied' || layer === 'staged' ? Math.max(0.8, crowd) : crowd;
+    context.globalAlpha = isPressing(layer) ? Math.max(0.8, crowd) : crowd;
     for (const { curve, count, layer: own } of shown) {
       if (own !== layer) continue;
       const width = (0.8 + Math.log2(count + 1) * 0.6) / view.scale;
@@ -198,7 +203,7 @@ function paintEdges(
     // A crowd fades, but for what needs somebody's eye.
     const crowd =
       edges.length < 60 || strong.size > 0 ? 1 : edges.length < 400 ? stroke.alpha : stroke.alpha * 0.5;
-    context.globalAlpha = layer === 'denied' || layer === 'staged' ? Math.max(crowd, 0.9) : crowd;
+    context.globalAlpha = isPressing(layer) ? Math.max(crowd, 0.9) : crowd;
     for (const emphasised of [false, true]) {
       const some = own.filter((index) => strong.has(index) === emphasised);
       if (some.length === 0) continue;
@@ -213,7 +218,7 @@ function paintEdges(
       context.beginPath();
       for (const index of some) head(context, scene.curves[index]!, 5 + width * 1.4);
       context.fill();
-      if (layer === 'denied' || layer === 'staged') {
+      if (isPressing(layer)) {
         for (const index of some) sign(context, picture, scene.curves[index]!, layer);
       }
     }

@@ -3,7 +3,7 @@ import type { Box } from '../canvas/viewport';
 import { counted } from '../ui/format';
 import { SAMPLES, route, sample, type Curve } from './geometry';
 import { Grid } from './grid';
-import { LAYERS, look, type Layer } from './layers';
+import { LAYERS, isPressing, look, type Layer } from './layers';
 
 /** A hub that a node's folded edges lead to. */
 export interface Badge {
@@ -89,7 +89,7 @@ export function scene(map: MapView): Scene {
 export interface Looks {
   look: readonly (Layer | undefined)[];
   plain: readonly boolean[];
-  /** Edges between namespaces, taken together: what there is to see from afar. */
+  /** Edges between namespaces, taken together: what there is to see from afar. Most edges first. */
   bundles: readonly Bundle[];
 }
 
@@ -106,7 +106,7 @@ export function looks(scene: Scene, on: ReadonlySet<Layer>): Looks {
   const looked = scene.map.edges.map((edge) => look(edge, on));
   const plain = scene.map.edges.map((edge, index) => {
     const layer = looked[index];
-    return layer !== undefined && (!edge.folded || layer === 'denied' || layer === 'staged');
+    return layer !== undefined && (!edge.folded || isPressing(layer));
   });
   return { look: looked, plain, bundles: bundles(scene, looked, plain) };
 }
@@ -128,7 +128,7 @@ function bundles(scene: Scene, looked: readonly (Layer | undefined)[], plain: re
     known.count += 1;
     if (LAYERS.indexOf(layer) < LAYERS.indexOf(known.layer)) known.layer = layer;
   });
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => b.count - a.count);
 }
 
 /** What is lit up: a node with its edges and its neighbours, or an edge with its ends. */
