@@ -147,3 +147,29 @@ fn said(found: &[Diagnostic]) -> String {
     let faults = found.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
     faults.collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_mode_is_a_fault_of_policies_and_namespaces_alone() {
+        let said = |kind: &str, mode: &str| {
+            let (group, spec) = match kind {
+                "NetworkPolicy" => ("networking.k8s.io/v1", "podSelector: {}"),
+                "Pod" => ("v1", "containers: [{name: c, image: i}]"),
+                _ => ("v1", ""),
+            };
+            let text = format!(
+                "{{apiVersion: {group}, kind: {kind}, metadata: {{name: a, annotations: {{podgate.dev/mode: {mode}}}}}, spec: {{{spec}}}}}"
+            );
+            misspelt_mode(&podgate_api::load_text("o.yaml", &text).objects[0])
+        };
+        for kind in ["NetworkPolicy", "Namespace"] {
+            assert_eq!((said(kind, "staged"), said(kind, "enforced")), (None, None), "{kind}");
+            let message = said(kind, "stagged").unwrap();
+            assert!(message.contains("stagged") && message.contains("staged"), "{kind}: {message}");
+        }
+        assert_eq!(said("Pod", "stagged"), None);
+    }
+}
