@@ -82,7 +82,7 @@ pub(crate) enum Message {
 /// When it can't start: later failures are told and tried again.
 pub fn run(options: Options) -> Result<(), Error> {
     // A page of 2 MiB is kept for whatever little of it is in use. A kernel without them can't take them away.
-    drop(rustix::thread::disable_transparent_huge_pages(true));
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("podgate-io")
