@@ -49,7 +49,7 @@ enum Command {
     Graph(graph::Arguments),
     Diff(diff::Arguments),
     Replay(replay::Arguments),
-    Recommend(recommend::Arguments),
+    Recommend(Box<recommend::Arguments>),
     Why(why::Arguments),
     /// A cluster made of network namespaces on this machine, from manifests.
     #[command(subcommand)]

@@ -44,7 +44,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The busiest edges between workloads in the last minutes; of an archive exactly, with bytes.
-    Top(Top),
+    Top(Box<Top>),
     /// How the server is: how many flows it has, of how many nodes.
     Status(Server),
     /// The nodes that the server has flows of.

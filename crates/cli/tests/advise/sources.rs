@@ -50,12 +50,13 @@ impl Served {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a thread to serve in");
         let address = format!("unix://{}", path.display());
-        let serving = runtime.block_on(async {
+        // Made before anybody asks; what serves them makes itself at home in the runtime.
+        let (listener, routes) = {
+            let _guard = runtime.enter();
             let listener = tokio::net::UnixListener::bind(&path).expect("the socket is free");
-            let routes = services(history, ServerInfo::new("node-1")).expect("a thread to wake followers");
-            serve(Listener::Unix(listener), routes, std::future::pending())
-        });
-        runtime.spawn(serving);
+            (listener, services(history, ServerInfo::new("node-1")).expect("a thread to wake followers"))
+        };
+        runtime.spawn(serve(Listener::Unix(listener), routes, std::future::pending()));
         Served { address, _directory: directory, _runtime: runtime }
     }
 }
