@@ -21,6 +21,7 @@ mod replay;
 mod status;
 mod suggest;
 mod test;
+mod ui;
 mod uninstall_node;
 mod why;
 
@@ -58,6 +59,7 @@ enum Command {
     Demo(demo::Arguments),
     Suggest(suggest::Arguments),
     Check(check::Arguments),
+    Ui(Box<ui::Arguments>),
     Observe(Box<observe::Arguments>),
     Relay(relay::Arguments),
     Agent(agent::Arguments),
@@ -108,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Ui(arguments) => ui::run(*arguments),
         Command::Observe(arguments) => observe::run(&arguments),
         Command::Relay(arguments) => relay::run(&arguments),
         Command::Agent(arguments) => agent::run(arguments),

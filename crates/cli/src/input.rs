@@ -59,7 +59,7 @@ impl ManifestArguments {
     /// nothing to read.
     pub fn read(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
         let paths = self.paths(positional);
-        if self.cluster || (self.git.is_none() && paths.is_empty() && plugin::means_the_cluster()) {
+        if self.reads_the_cluster(&paths) {
             return match paths.is_empty() {
                 true => self.read_cluster(),
                 false => Ok(on_top(self.read_cluster()?, self.read_paths(&paths)?)),
@@ -120,8 +120,30 @@ impl ManifestArguments {
         Ok(snapshot.loaded)
     }
 
+    /// Reads again what [`ManifestArguments::read`] reads of paths and clusters, without a word: for those who look at
+    /// the input over and over.
+    pub fn read_again(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
+        let paths = self.paths(positional);
+        let inputs: Vec<Input> = paths.iter().map(|path| Input::Path(path.clone())).collect();
+        let read = || load_with(&inputs, &self.load_options());
+        if !self.reads_the_cluster(&paths) {
+            let here = [Input::Path(PathBuf::from("."))];
+            return Ok(if paths.is_empty() { load_with(&here, &self.load_options()) } else { read() });
+        }
+        let options =
+            podgate_kube::Options { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let snapshot = podgate_kube::read(&options, &self.load_options(), &|_, _| {})
+            .map_err(|error| Failure::bad(error.to_string()))?;
+        Ok(if paths.is_empty() { snapshot.loaded } else { on_top(snapshot.loaded, read()) })
+    }
+
+    /// Whether a live cluster is read, because it is asked for or because nothing else is named by kubectl's plugin.
+    pub fn reads_the_cluster(&self, paths: &[PathBuf]) -> bool {
+        self.cluster || (self.git.is_none() && paths.is_empty() && plugin::means_the_cluster())
+    }
+
     /// All paths that are named, by position first.
-    fn paths(&self, positional: &[PathBuf]) -> Vec<PathBuf> {
+    pub fn paths(&self, positional: &[PathBuf]) -> Vec<PathBuf> {
         positional.iter().chain(&self.files).cloned().collect()
     }
 

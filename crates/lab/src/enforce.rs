@@ -14,6 +14,7 @@ mod sources;
 
 pub use client::Client;
 pub use daemon::run;
+pub use files::{Change, Files};
 pub use flows::{FLOWS, HUBBLE_SOCKET};
 pub use protocol::{
     FileDiagnostics, Lost, LostBy, NodeStatus, Notice, NoticeEvent, Reply, Request, SOCKET, Status,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use podgate_analysis::WorldOptions;
-use podgate_api::{Loaded, Source};
+use podgate_api::{Loaded, Object};
 use podgate_lint::ignore::Ignores;
-use podgate_lint::{Context, Finding, Settings};
+use podgate_lint::{Context, Finding, ObjectRef, Settings};
 
 use crate::ask::Ask;
 use crate::fault::Fault;
@@ -14,7 +14,8 @@ use crate::model::FindingList;
 use crate::policies::all;
 use crate::state::Snapshot;
 
-/// The findings about objects, the worst first; without those that objects say to leave out.
+/// The findings about objects, the worst first; without those that objects say to leave out. Of staged policies is found
+/// what would be if they were enforced; of everything else, what is there without them.
 pub fn of(
     mut loaded: Loaded,
     options: &WorldOptions,
@@ -23,14 +24,21 @@ pub fn of(
     let settings = Settings::default();
     let ignores = Ignores::new(&loaded);
     let diagnostics = podgate_lint::prepare(&mut loaded);
-    let world = podgate_lint::world(loaded.objects, options.clone());
-    let context = Context::new(&world, &diagnostics, text, &settings);
-    let mut findings = podgate_lint::run(&context);
+    let run = |objects: Vec<Object>| {
+        let world = podgate_lint::world(objects, options.clone());
+        podgate_lint::run(&Context::new(&world, &diagnostics, text, &settings))
+    };
+    let staged = podgate_api::staged(&loaded.objects).into_iter();
+    let staged: BTreeSet<ObjectRef> = staged
+        .map(|key| ObjectRef { kind: key.kind.to_owned(), namespace: key.namespace, name: key.name })
+        .collect();
+    let mut findings = run(podgate_advise::without_staged(loaded.objects.clone()));
+    if !staged.is_empty() {
+        findings.extend(run(loaded.objects).into_iter().filter(|finding| staged.contains(&finding.object)));
+        podgate_lint::sort(&mut findings);
+    }
     findings.retain(|finding| ignores.find(finding).is_none());
-    findings.sort_by(|a, b| {
-        let place = |source: &Source| (source.file.clone(), source.line, source.column);
-        (rank(a), place(&a.source)).cmp(&(rank(b), place(&b.source)))
-    });
+    findings.sort_by_key(rank);
     findings
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use podgate_analysis::WorldOptions;
 use podgate_api::Loaded;
 use podgate_flow::History;
-use tokio::sync::watch;
+pub use tokio::sync::watch;
 
 use crate::model::{NodeState, Origin};
 
@@ -23,6 +23,8 @@ pub struct Source {
     pub history: Option<Arc<History>>,
     /// Directory of an archive (`podgate_archive`), for what the history has no room for.
     pub archive: Option<PathBuf>,
+    /// Why flows don't come any more; `None` inside while they do.
+    pub flows_trouble: Option<watch::Receiver<Option<String>>>,
     /// What the last probe with real connections found, where somebody probes: see [`Probes`].
     pub probes: Option<watch::Receiver<Arc<Probes>>>,
 }
@@ -35,8 +37,15 @@ impl Source {
         inventory: Inventory,
     ) -> (Source, watch::Sender<Arc<Inventory>>) {
         let (sender, inventory) = watch::channel(Arc::new(inventory));
-        let source =
-            Source { name: name.into(), origin, inventory, history: None, archive: None, probes: None };
+        let source = Source {
+            name: name.into(),
+            origin,
+            inventory,
+            history: None,
+            archive: None,
+            flows_trouble: None,
+            probes: None,
+        };
         (source, sender)
     }
 }

@@ -48,6 +48,7 @@ pub fn status(ask: &Ask) -> Result<Status, Fault> {
 }
 
 fn flows(server: &Server) -> Result<Option<FlowsStatus>, Fault> {
+    let trouble = server.source.flows_trouble.as_ref().and_then(|trouble| trouble.borrow().clone());
     if let Some(history) = &server.source.history {
         let (_, kept) = history.count();
         let newest =
@@ -56,6 +57,7 @@ fn flows(server: &Server) -> Result<Option<FlowsStatus>, Fault> {
             kept: kept as u64,
             oldest: history.oldest(),
             newest,
+            trouble,
             losses: losses(server),
         }));
     }
@@ -68,6 +70,7 @@ fn flows(server: &Server) -> Result<Option<FlowsStatus>, Fault> {
         kept: records.len() as u64,
         oldest: records.first().map(|record| record.time),
         newest: crate::flows::newest(&records),
+        trouble,
         losses: losses(server),
     }))
 }

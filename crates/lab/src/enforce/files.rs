@@ -28,7 +28,7 @@ const UNTOUCHED: Duration = Duration::from_millis(100);
 
 /// What happened to a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub enum Change {
     /// It is new or was written.
     Written(PathBuf),
     /// It is no longer there.
@@ -37,7 +37,7 @@ pub(super) enum Change {
 
 /// The manifests of a lab and an eye on them.
 #[derive(Debug)]
-pub(super) struct Files {
+pub struct Files {
     inputs: Vec<PathBuf>,
     /// Manifests, each with its place in the order of reading.
     known: BTreeMap<PathBuf, Known>,
@@ -82,7 +82,7 @@ struct Walk {
 impl Files {
     /// Finds the manifests of these files and directories, by the rules of [`podgate_api::Input::Path`],
     /// and begins to watch them. All of them are reported as written by the first look.
-    pub(super) fn new(inputs: Vec<PathBuf>) -> Result<Files> {
+    pub fn new(inputs: Vec<PathBuf>) -> Result<Files> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .map_err(|e| Error::io("watch the manifests", e.into()))?;
         Ok(Files {
@@ -97,17 +97,17 @@ impl Files {
     }
 
     /// Readable when something may have changed.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
 
     /// When to look although nothing was reported.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.look_at
     }
 
     /// Manifests in the order of reading.
-    pub(super) fn in_order(&self) -> Vec<&Path> {
+    pub fn in_order(&self) -> Vec<&Path> {
         let mut paths: Vec<(usize, &Path)> =
             self.known.iter().map(|(path, known)| (known.order, path.as_path())).collect();
         paths.sort_unstable();
@@ -115,7 +115,7 @@ impl Files {
     }
 
     /// Takes what inotify has to say. `true` when it is time to look.
-    pub(super) fn take_events(&mut self, now: Instant) -> bool {
+    pub fn take_events(&mut self, now: Instant) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         loop {
@@ -151,7 +151,7 @@ impl Files {
     }
 
     /// Looks at all manifests and tells what changed, in the order of reading.
-    pub(super) fn look(&mut self, now: Instant) -> Vec<Change> {
+    pub fn look(&mut self, now: Instant) -> Vec<Change> {
         self.look_at = None;
         let mut walk = Walk::default();
         // A directory that appears between walking and watching would be missed: watch, then walk again.
@@ -209,7 +209,7 @@ impl Files {
 
     /// Whether somebody has begun to write the file again. Asked after reading a file that was reported as
     /// written: what was read may be half of it then. The end of that is reported, too.
-    pub(super) fn is_being_written(&mut self, path: &Path) -> bool {
+    pub fn is_being_written(&mut self, path: &Path) -> bool {
         self.take_events(Instant::now());
         let Some(known) = self.known.get(path) else { return false };
         let is_as_seen = std::fs::metadata(path).is_ok_and(|about| Stamp::of(&about) == known.stamp);

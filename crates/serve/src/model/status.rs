@@ -103,6 +103,9 @@ pub struct FlowsStatus {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Timestamp>,
+    /// Why flows don't come any more; absent while they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// What is missing: `kernel`, `suppressed`, `disk`, `export`, `nodes`, each a number.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub losses: Losses,

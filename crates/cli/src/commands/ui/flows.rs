@@ -1,0 +1,222 @@
+//! The flows that the page shows.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use podgate_flow::{FlowId, FlowRecord, History, Limits, Losses, Timestamp};
+use podgate_hubble::client::{Address, Tls};
+use podgate_hubble::proto::podgate::v1::GetRecordsRequest;
+use podgate_hubble::{Heard, ReadError, Server, read_lines};
+use podgate_serve::Source;
+use podgate_serve::source::watch;
+
+use crate::input::flows::server::TlsArguments;
+use crate::outcome::Failure;
+use crate::style;
+
+/// Records in memory: 400 bytes each.
+const RECORDS: usize = 500_000;
+/// How long they stay.
+const AGE: Duration = Duration::from_secs(24 * 3600);
+/// Records of files stay whatever their age.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// A server that is away is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long it may take to connect.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where flows come from; nowhere by default.
+#[derive(Debug, Args)]
+pub struct FlowSource {
+    /// Follow the flows of a server: `unix:///path`, `host:port` or `tls://host:port`; an agent, a lab, a relay, or any
+    /// server of the Hubble API.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Flows", conflicts_with = "input_file")]
+    server: Option<Address>,
+    /// Flows of an archive: the directory in which an agent or a lab keeps them.
+    #[arg(long, value_name = "DIR", help_heading = "Flows")]
+    flows: Option<PathBuf>,
+    /// Flows of a file: what `podgate observe -o record`, `-o jsonpb` or `hubble observe -o jsonpb` wrote; `-` for
+    /// standard input. May be given several times.
+    #[arg(long, value_name = "PATH", help_heading = "Flows")]
+    input_file: Vec<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArguments,
+}
+
+impl FlowSource {
+    /// Gives flows to the page.
+    pub fn feed(&self, source: &mut Source) -> Result<(), Failure> {
+        if let Some(dir) = &self.flows {
+            podgate_archive::Reader::open(dir)
+                .map_err(|problem| Failure::bad(format!("--flows: {problem}")))?;
+            source.archive = Some(dir.clone());
+        }
+        if !self.input_file.is_empty() {
+            source.history = Some(Arc::new(self.of_files()?));
+        }
+        if let Some(address) = &self.server {
+            let history = Arc::new(History::new(Limits { records: RECORDS, age: AGE, ..Limits::default() }));
+            let tls = self.tls.config(matches!(address, Address::Tcp { tls: true, .. }))?;
+            // What is misspelt is said at once.
+            let server = connect(address, tls.as_ref()).map_err(|error| Failure::bad(error.to_string()))?;
+            let (trouble, told) = watch::channel(None);
+            source.history = Some(history.clone());
+            source.flows_trouble = Some(told);
+            let follower =
+                Follower { address: address.clone(), tls, history, trouble, losses: Missing::default() };
+            std::thread::spawn(move || follower.run(server));
+        }
+        Ok(())
+    }
+
+    fn of_files(&self) -> Result<History, Failure> {
+        let mut records = Vec::new();
+        let mut losses = Missing::default();
+        for path in &self.input_file {
+            let is_stdin = path == Path::new("-");
+            let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+            let failed =
+                |error: &dyn std::fmt::Display| Failure::bad(format!("read flows from {name}: {error}"));
+            let take = |heard| {
+                match heard {
+                    Heard::Record(record) => records.push(*record),
+                    Heard::Losses(more) => losses.add(&more),
+                    Heard::Nodes(_) => {}
+                }
+                true
+            };
+            let read = match is_stdin {
+                true => read_lines(std::io::stdin().lock(), take),
+                false => read_lines(BufReader::new(File::open(path).map_err(|error| failed(&error))?), take),
+            };
+            if let Some(line) = read.map_err(|error| failed(&error))? {
+                style::warning(&format!("{name}:{line}: the last line is not whole and is left out"));
+            }
+        }
+        if records.is_empty() {
+            let message = "--input-file: no flow in it: `podgate observe --all -o record > FILE` writes some";
+            return Err(Failure::bad(message));
+        }
+        records.sort_by_key(|record| (record.time, record.id));
+        let history = History::new(Limits { records: records.len(), age: FOR_EVER, ..Limits::default() });
+        let named = records.into_iter().enumerate().map(|(number, record)| Arc::new(with_id(record, number)));
+        history.push(now(), named);
+        history.set_losses(losses.0);
+        Ok(history)
+    }
+}
+
+/// Some writers give their flows no ids, and the page asks for flows by them.
+fn with_id(mut record: FlowRecord, number: usize) -> FlowRecord {
+    if record.id.is_unset() {
+        record.id = FlowId(u128::from(record.time.0) << 64 | (number as u128 + 1));
+    }
+    record
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_nanos() as u64)
+}
+
+fn connect(address: &Address, tls: Option<&Tls>) -> Result<Server, ReadError> {
+    Server::connect(address.clone(), tls, PATIENCE)
+}
+
+/// What is missing so far.
+#[derive(Clone, Copy, Default)]
+struct Missing(Losses);
+
+impl Missing {
+    fn add(&mut self, more: &podgate_hubble::proto::podgate::v1::Losses) {
+        if more.since_start {
+            self.0 = Losses::default();
+        }
+        self.0.kernel += more.kernel;
+        self.0.suppressed += more.suppressed;
+        self.0.disk += more.disk;
+        // What this reader was too slow for is lost on its way out, like an export.
+        self.0.export += more.export + more.reader;
+        self.0.nodes += more.nodes;
+    }
+}
+
+/// Hears what a server has and what comes, and asks again when it went away.
+struct Follower {
+    address: Address,
+    tls: Option<Tls>,
+    history: Arc<History>,
+    trouble: watch::Sender<Option<String>>,
+    losses: Missing,
+}
+
+impl Follower {
+    fn run(mut self, first: Server) {
+        let mut server = Some(first);
+        let mut newest: Option<Timestamp> = None;
+        let mut number = 0;
+        loop {
+            let ended = match server.take().map_or_else(|| connect(&self.address, self.tls.as_ref()), Ok) {
+                Ok(server) => self.follow(&server, &mut newest, &mut number),
+                Err(error) => Err(error),
+            };
+            let why = match ended {
+                Ok(()) => "it ended the answer".to_owned(),
+                // The command ends as well.
+                Err(ReadError::Interrupted) => return,
+                Err(error) => error.to_string(),
+            };
+            if self.trouble.borrow().is_none() {
+                style::warning(&format!(
+                    "flows of {}: {why}; asking again every {} s",
+                    self.address,
+                    AGAIN.as_secs()
+                ));
+                self.trouble.send_replace(Some(why));
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn follow(
+        &mut self,
+        server: &Server,
+        newest: &mut Option<Timestamp>,
+        number: &mut usize,
+    ) -> Result<(), ReadError> {
+        let since = newest.map(|newest| podgate_hubble::proto::Timestamp {
+            seconds: (newest.0 / 1_000_000_000) as i64,
+            nanos: (newest.0 % 1_000_000_000) as i32,
+        });
+        // Without a time: everything that the server has.
+        let number_asked = if since.is_none() { RECORDS as u64 } else { 0 };
+        let request =
+            GetRecordsRequest { follow: true, since, number: number_asked, ..GetRecordsRequest::default() };
+        let known = *newest;
+        server.read(request, |heard| {
+            if self.trouble.borrow().is_some() {
+                style::note(&format!("flows of {} come again", self.address));
+                self.trouble.send_replace(None);
+            }
+            match heard {
+                // The last before the server went away is told again.
+                Heard::Record(record) if known.is_some_and(|known| record.time <= known) => {}
+                Heard::Record(record) => {
+                    *newest = (*newest).max(Some(record.time));
+                    *number += 1;
+                    self.history.push(now(), [Arc::new(with_id(*record, *number))]);
+                }
+                Heard::Losses(more) => {
+                    self.losses.add(&more);
+                    self.history.set_losses(self.losses.0);
+                }
+                Heard::Nodes(_) => {}
+            }
+            true
+        })
+    }
+}

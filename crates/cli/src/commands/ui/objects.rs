@@ -1,0 +1,113 @@
+//! The objects that the page is about, kept up to date.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use podgate_api::Loaded;
+use podgate_lab::enforce::Files;
+use podgate_serve::Inventory;
+use podgate_serve::source::watch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::input::ManifestArguments;
+use crate::outcome::Failure;
+use crate::style;
+
+/// How often a cluster is read.
+const CLUSTER_EVERY: Duration = Duration::from_secs(15);
+
+/// The objects as they are now.
+pub fn read(manifests: &ManifestArguments, paths: &[PathBuf]) -> Result<Inventory, Failure> {
+    let loaded = manifests.load(paths)?;
+    let options = manifests.world_options(false)?;
+    Ok(Inventory { revision: 1, loaded, options, ..Inventory::default() })
+}
+
+/// What the page calls manifests.
+pub fn title(paths: &[PathBuf]) -> String {
+    let shown = |path: &PathBuf| match path == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
+    match paths {
+        [] => std::env::current_dir().map_or_else(|_| ".".to_owned(), |dir| dir.display().to_string()),
+        paths => paths.iter().map(shown).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Reads them again when they change, from a thread of its own.
+pub fn follow(
+    manifests: ManifestArguments,
+    paths: Vec<PathBuf>,
+    is_cluster: bool,
+    sender: watch::Sender<Arc<Inventory>>,
+) {
+    let named = manifests.paths(&paths);
+    let is_still = manifests.git.is_some() || named.iter().any(|path| path == Path::new("-"));
+    if is_still {
+        // The page goes on with what there is as long as somebody could tell it of more.
+        std::mem::forget(sender);
+        return;
+    }
+    std::thread::spawn(move || {
+        if is_cluster {
+            loop {
+                std::thread::sleep(CLUSTER_EVERY);
+                tell(&manifests, &paths, &sender);
+            }
+        }
+        let roots = if named.is_empty() { vec![PathBuf::from(".")] } else { named };
+        match Files::new(roots) {
+            Ok(files) => watch_files(files, || tell(&manifests, &paths, &sender)),
+            Err(error) => style::warning(&format!("{error}: changes of the manifests are not seen")),
+        }
+    });
+}
+
+/// Calls when some file changed.
+fn watch_files(mut files: Files, mut changed: impl FnMut()) {
+    // The first look begins to watch; what it finds has been read.
+    files.look(Instant::now());
+    loop {
+        let wait = files.due().map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = wait
+            .map(|wait| Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) });
+        let fd = files.fd();
+        // However it ends, looking shows what happened.
+        let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref());
+        if files.take_events(Instant::now()) && !files.look(Instant::now()).is_empty() {
+            changed();
+        }
+    }
+}
+
+/// Tells the page what is there now, or why it can't be read.
+fn tell(manifests: &ManifestArguments, paths: &[PathBuf], sender: &watch::Sender<Arc<Inventory>>) {
+    let last = sender.borrow().clone();
+    let read = manifests.read_again(paths).and_then(not_empty);
+    let next = match read {
+        Ok(loaded) if loaded == last.loaded && last.stale.is_none() => return,
+        Ok(loaded) if loaded == last.loaded => Inventory { stale: None, ..(*last).clone() },
+        Ok(loaded) => Inventory { revision: last.revision + 1, loaded, stale: None, ..(*last).clone() },
+        Err(failure) if last.stale.is_some() => {
+            // The page says since when.
+            drop(failure);
+            return;
+        }
+        Err(failure) => {
+            let since = jiff::Timestamp::now().strftime("%H:%M:%S");
+            let stale = Some(format!("since {since} UTC: {}", failure.message));
+            Inventory { stale, ..(*last).clone() }
+        }
+    };
+    sender.send_replace(Arc::new(next));
+}
+
+fn not_empty(loaded: Loaded) -> Result<Loaded, Failure> {
+    let nothing = loaded.objects.is_empty();
+    if nothing && let Some(first) = loaded.diagnostics.first() {
+        return Err(Failure::bad(first.to_string().lines().next().unwrap_or_default()));
+    }
+    if nothing { Err(Failure::bad("no manifest is there any more")) } else { Ok(loaded) }
+}
