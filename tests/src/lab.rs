@@ -86,7 +86,7 @@ impl TestLab {
     /// Brings the lab up, or in line with its manifests.
     #[track_caller]
     pub fn up(&self) -> Report {
-        let spec = Spec { paths: vec![self.dir.clone()], nodes: self.nodes, policies: true };
+        let spec = Spec { paths: vec![self.dir.clone()], nodes: self.nodes, policies: true, page: None };
         let objects = up::load(&spec).objects;
         up::up(&self.lab, &spec, &objects, &self.exe).unwrap_or_else(|e| panic!("{}: {e}", self.lab.name()))
     }

@@ -77,6 +77,9 @@ enum Command {
     /// Enforces policies in a lab; started by `lab up`.
     #[command(name = "__lab-enforce", hide = true)]
     LabEnforce(lab::DaemonArguments),
+    /// Serves a lab's page; started by `lab up --ui`.
+    #[command(name = "__lab-page", hide = true)]
+    LabPage(lab::DaemonArguments),
 }
 
 /// The whole command line, for texts made from it.
@@ -122,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
         Command::LabResponder(arguments) => lab::responder(&arguments),
         Command::LabEnforce(arguments) => lab::enforce(&arguments),
+        Command::LabPage(arguments) => lab::page(&arguments),
     };
     finish(outcome)
 }

@@ -7,7 +7,7 @@ pub mod rollout;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,11 +134,12 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Writes the shop's manifests to `dir` and brings them up without policies. `exe` is the podgate binary.
+    /// Writes the shop's manifests to `dir` and brings them up without policies. `exe` is the podgate binary; `page` is where
+    /// the page is served.
     ///
     /// # Errors
     /// As [`up::up`], and when `dir` can't be written or holds files that are not the demo's.
-    pub fn start(lab: Lab, dir: &Path, exe: &Path) -> Result<(Demo, up::Report)> {
+    pub fn start(lab: Lab, dir: &Path, exe: &Path, page: Option<SocketAddr>) -> Result<(Demo, up::Report)> {
         up::require_root()?;
         up::down(&lab)?;
         prepare(dir)?;
@@ -148,7 +149,7 @@ impl Demo {
         }
         fs::create_dir_all(dir.join("policies"))
             .map_err(|e| Error::io(format!("make {}", dir.display()), e))?;
-        let spec = Spec { paths: vec![dir.to_owned()], nodes: 2, policies: true };
+        let spec = Spec { paths: vec![dir.to_owned()], nodes: 2, policies: true, page };
         let loaded = up::load(&spec);
         let report = up::up(&demo.lab, &spec, &loaded.objects, exe)?;
         Ok((demo, report))

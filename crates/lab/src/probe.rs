@@ -11,6 +11,7 @@
 
 mod expect;
 mod icmp;
+mod last;
 mod matrix;
 mod report;
 mod sctp;
@@ -25,6 +26,7 @@ use podgate_api::{ClusterPortMatch, Object, PortMatch, Protocol};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use expect::{Query, Ruling};
+pub use last::{LastProbe, Try};
 pub use matrix::{Families, Selection, Wanted};
 pub use report::{
     Cell, Expectation, Expected, Measured, Place, PlaceKind, Possible, ProbeReport, Target, TargetKind,
@@ -37,6 +39,7 @@ use crate::plan::{Plan, is_policy};
 use crate::state::Lab;
 use crate::up;
 use matrix::{Matrix, Trial};
+use podgate_observe::wall_clock;
 use wire::Attempt;
 
 /// How to probe.
@@ -98,10 +101,12 @@ fn in_lab(
         objects.retain(|object| !is_policy(object));
     }
     let matrix = matrix(&plan, &objects)?;
-    match Client::connect(lab)? {
+    let report = match Client::connect(lab)? {
         Some(mut client) => try_all(&plan, matrix, |queries| client.evaluate(queries), timeout),
         None => try_all(&plan, matrix, |queries| Ok(evaluate(&plan, &objects, queries)), timeout),
-    }
+    }?;
+    LastProbe::new(wall_clock(), &report).keep(lab)?;
+    Ok(report)
 }
 
 /// A port inside a range of ports that a policy names: shows more than any other undeclared port.

@@ -24,6 +24,8 @@ pub enum Role {
     Responder,
     /// Enforces policies.
     Enforce,
+    /// Serves the page.
+    Page,
 }
 
 /// Content of a pid file. A number alone could be another process's by now.
@@ -40,6 +42,7 @@ impl Role {
         match self {
             Role::Responder => "__lab-responder",
             Role::Enforce => "__lab-enforce",
+            Role::Page => "__lab-page",
         }
     }
 
@@ -47,6 +50,7 @@ impl Role {
         match self {
             Role::Responder => "responder",
             Role::Enforce => "enforce",
+            Role::Page => "page",
         }
     }
 

@@ -13,6 +13,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -43,6 +44,9 @@ pub struct Spec {
     pub nodes: usize,
     /// Whether policies are enforced.
     pub policies: bool,
+    /// Where the page is served; `None`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<SocketAddr>,
 }
 
 /// Held while a lab is changed; released when dropped.

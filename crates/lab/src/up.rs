@@ -20,11 +20,15 @@ use crate::{interrupt, netns, network, services};
 /// Name of the file that the enforcement daemon makes when the first policies are in force.
 pub const ENFORCE_READY: &str = "enforce.ready";
 
+/// Name of the file that says where the page is served.
+const PAGE_READY: &str = "page.json";
+
 /// Says that [`netns::NETNS_DIR`] was made by a lab, so that the last one takes it away.
 const NETNS_DIR_MADE: &str = "/run/podgate/made-netns-dir";
 
 const RESPONDER_PATIENCE: Duration = Duration::from_secs(30);
 const ENFORCE_PATIENCE: Duration = Duration::from_secs(60);
+const PAGE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What [`up`] did.
 #[derive(Clone, Debug)]
@@ -79,7 +83,7 @@ pub fn up(lab: &Lab, spec: &Spec, objects: &[Object], exe: &Path) -> Result<Repo
             true => enforce(lab, exe, nodes_changed),
             false => stop_enforcement(lab),
         };
-        enforced.map(|()| plan)
+        enforced.and_then(|()| serve_page(lab, spec, exe)).map(|()| plan)
     });
     match outcome {
         Ok(plan) => {
@@ -217,6 +221,42 @@ fn stop_enforcement(lab: &Lab) -> Result<()> {
     unmount_bpffs(lab)
 }
 
+/// Has the page served where it is wanted, by a process of its own: what it does must not hold up enforcement.
+fn serve_page(lab: &Lab, spec: &Spec, exe: &Path) -> Result<()> {
+    let served: Option<String> = lab.read(PAGE_READY)?;
+    let runs = process::find(lab, Role::Page).unwrap_or_default().is_some();
+    let is_the_same = |url: &String| spec.page.is_some_and(|address| url.contains(&address.to_string()));
+    if runs && served.as_ref().is_some_and(is_the_same) {
+        return Ok(());
+    }
+    process::stop(lab, Role::Page)?;
+    let _ = fs::remove_file(lab.file(PAGE_READY));
+    if spec.page.is_none() {
+        return Ok(());
+    }
+    process::start(lab, Role::Page, exe)?;
+    process::wait_ready(lab, Role::Page, PAGE_PATIENCE, || Ok(lab.file(PAGE_READY).exists()))
+}
+
+/// Where a lab's page is served; `None`: nowhere.
+///
+/// # Errors
+/// When the run directory can't be read.
+pub fn page(lab: &Lab) -> Result<Option<String>> {
+    match process::find(lab, Role::Page)? {
+        Some(_) => lab.read(PAGE_READY),
+        None => Ok(None),
+    }
+}
+
+/// Says where a lab's page is served.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn page_is_ready(lab: &Lab, url: &str) -> Result<()> {
+    lab.store(PAGE_READY, &url)
+}
+
 fn mount_bpffs(lab: &Lab) -> Result<()> {
     mount_bpffs_on(&lab.bpffs())
 }
@@ -317,6 +357,7 @@ pub fn all() -> Vec<String> {
 
 /// Removes everything but the run directory itself.
 fn remove(lab: &Lab) -> Result<()> {
+    process::stop(lab, Role::Page)?;
     process::stop(lab, Role::Enforce)?;
     process::stop(lab, Role::Responder)?;
     // A pinned link keeps its namespace alive.

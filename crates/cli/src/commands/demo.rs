@@ -3,13 +3,16 @@
 mod rollout;
 
 use std::io::{BufRead, IsTerminal};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use podgate_lab::demo::{COLUMNS, Demo, Edit, Look, Mark, ROWS, Step, steps};
 use podgate_lab::{Lab, interrupt};
 use podgate_policy::Verdict;
 
+use super::lab::PAGE;
 use crate::outcome::{FINDINGS, FINE, Failure, INTERRUPTED, Outcome};
 use crate::style::{self, BAD, BOLD, FAINT, GOOD, WARN};
 
@@ -24,6 +27,12 @@ pub struct Arguments {
     /// Name of the lab that it makes; one that is up is taken down first.
     #[arg(long, default_value = LAB, value_name = "NAME")]
     name: String,
+    /// Where the page about the shop is served while the demo lasts; another port is taken where this one is in use.
+    #[arg(long, value_name = "ADDRESS", default_value = PAGE, conflicts_with = "no_ui")]
+    ui: SocketAddr,
+    /// Serve no page.
+    #[arg(long)]
+    no_ui: bool,
     /// Leave the lab up at the end, to play with.
     #[arg(long)]
     keep: bool,
@@ -62,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let lab = Lab::new(&arguments.name)?;
     let exe = std::env::current_exe()
         .map_err(|error| Failure::bad(format!("find the podgate binary itself: {error}")))?;
-    let (demo, report) = Demo::start(lab.clone(), &arguments.dir, &exe)?;
+    let page = (!arguments.no_ui).then(|| free(arguments.ui));
+    let (demo, report) = Demo::start(lab.clone(), &arguments.dir, &exe, page)?;
     style::line(&format!(
         "{BOLD}A shop on {} nodes, {} pods, {} Services, made of network namespaces in {:.1} s.{BOLD:#}",
         report.plan.nodes.len(),
@@ -71,11 +81,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
         report.took.as_secs_f64()
     ));
     style::line("Every answer below is a real connection; the reasons are the kernel's own verdict tables.");
+    if let Some(url) = podgate_lab::up::page(&lab)? {
+        style::line(&format!("The page shows it as it is now: {BOLD}{url}{BOLD:#}"));
+    }
     let pauses = Pauses(arguments.pause);
     let walked = match arguments.story {
         Tale::Policies => walk(&demo, &pauses),
         Tale::Rollout => rollout::walk(&demo, &pauses),
     };
+    if walked.is_ok() && !arguments.keep && std::io::stdin().is_terminal() {
+        stay(&lab)?;
+    }
     // Whatever happened: a lab is left up only where the user asked for it.
     if arguments.keep && walked.is_ok() {
         invite(&demo);
@@ -205,6 +221,27 @@ fn verdict(demo: &Demo, look: &Look) -> bool {
         demo.lab().name()
     ));
     false
+}
+
+/// The address, or another port where something listens at this one.
+fn free(address: SocketAddr) -> SocketAddr {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => SocketAddr::new(address.ip(), 0),
+        // Whatever else is wrong, the server says it best.
+        _ => address,
+    }
+}
+
+/// Leaves time to look at the page.
+fn stay(lab: &Lab) -> Result<(), Failure> {
+    if let Some(url) = podgate_lab::up::page(lab)? {
+        style::line("");
+        style::line(&format!("Look around at {BOLD}{url}{BOLD:#}; Ctrl-C takes the shop down."));
+        while !interrupt::requested() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
 }
 
 fn invite(demo: &Demo) {

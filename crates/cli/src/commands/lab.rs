@@ -8,6 +8,8 @@ mod status;
 mod up;
 mod watch;
 
+pub use up::PAGE;
+
 use clap::{Args, Subcommand};
 use podgate_lab::{Lab, process, responder};
 
@@ -94,6 +96,12 @@ pub fn enforce(arguments: &DaemonArguments) -> Outcome {
     process::detach();
     podgate_lab::enforce::run(&lab)?;
     Ok(FINE)
+}
+
+/// `__lab-page`.
+pub fn page(arguments: &DaemonArguments) -> Outcome {
+    process::detach();
+    super::ui::of_lab(&Lab::new(&arguments.lab)?)
 }
 
 fn down(arguments: &DownArguments) -> Outcome {

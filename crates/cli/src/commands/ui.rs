@@ -1,6 +1,7 @@
 //! `podgate ui`: the page on this machine.
 
 mod flows;
+mod lab;
 mod objects;
 
 use std::net::TcpListener;
@@ -9,9 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use clap::Args;
+use podgate_lab::Lab;
 use podgate_serve::model::Origin;
 use podgate_serve::{Access, Source};
 
+use super::lab::PAGE;
 use crate::input::ManifestArguments;
 use crate::outcome::{FINE, Failure, Outcome};
 use crate::style;
@@ -32,10 +35,13 @@ pub struct Arguments {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     manifests: ManifestArguments,
+    /// Show a lab that is up: its pods as they are, its flows, and what the last `podgate lab probe` found.
+    #[arg(long, value_name = "NAME", help_heading = "Input", conflicts_with_all = ["paths", "files", "git", "cluster", "server", "flows", "input_file"])]
+    lab: Option<String>,
     #[command(flatten)]
     flows: flows::FlowSource,
     /// Where the page is to be found: an address of this machine and a port, 0 for any that is free.
-    #[arg(long, default_value = "127.0.0.1:7462", value_name = "ADDRESS", help_heading = "Page")]
+    #[arg(long, default_value = PAGE, value_name = "ADDRESS", help_heading = "Page")]
     listen: String,
     /// A file with the token that visitors have to know: `/?token=TOKEN`, or `Authorization: Bearer TOKEN`. Needed on
     /// addresses that others reach.
@@ -47,15 +53,69 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Outcome {
-    let (ended, end) = mpsc::channel();
-    ctrlc::set_handler(move || ended.send(()).unwrap_or_default())
-        .map_err(|error| Failure::bad(format!("watch for Ctrl-C: {error}")))?;
-    let access =
-        Access { token: arguments.token_file.as_deref().map(token).transpose()?, ..Access::default() };
-    let listener = TcpListener::bind(&arguments.listen).map_err(|error| {
-        Failure::bad(format!("listen on {}: {error}; name another address with --listen", arguments.listen))
-    })?;
-    let Arguments { paths, manifests, .. } = arguments;
+    let token = arguments.token_file.as_deref().map(token).transpose()?;
+    let lab = arguments.lab.as_deref().map(Lab::new).transpose()?;
+    let page = Page::bind(&arguments.listen, Access { token, ..Access::default() })?;
+    let source = match &lab {
+        Some(lab) => lab::source(lab)?,
+        None => of_objects(arguments.manifests, arguments.paths, &arguments.flows)?,
+    };
+    page.serve(source, |url| {
+        style::line(url);
+        if let Some(file) = &arguments.token_file {
+            style::note(&format!("open it once as {url}?token=TOKEN, with the token of {}", file.display()));
+        }
+        if arguments.open {
+            open(url);
+        }
+        Ok(())
+    })
+}
+
+/// Serves the page about a lab where the lab was told to.
+pub fn of_lab(lab: &Lab) -> Outcome {
+    let listen = lab::listen(lab)?.unwrap_or_else(|| PAGE.to_owned());
+    let page = Page::bind(&listen, Access::default())?;
+    page.serve(lab::source(lab)?, |url| Ok(podgate_lab::up::page_is_ready(lab, url)?))
+}
+
+/// A server of the page that has a place and nothing to show yet.
+struct Page {
+    listener: TcpListener,
+    access: Access,
+    /// Told when it is to end.
+    end: mpsc::Receiver<()>,
+}
+
+impl Page {
+    fn bind(listen: &str, access: Access) -> Result<Page, Failure> {
+        let (ended, end) = mpsc::channel();
+        ctrlc::set_handler(move || ended.send(()).unwrap_or_default())
+            .map_err(|error| Failure::bad(format!("watch for Ctrl-C: {error}")))?;
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            Failure::bad(format!("listen on {listen}: {error}; name another address with --listen"))
+        })?;
+        Ok(Page { listener, access, end })
+    }
+
+    /// Serves until Ctrl-C. `ready` is told where.
+    fn serve(self, source: Source, ready: impl FnOnce(&str) -> Result<(), Failure>) -> Outcome {
+        let failed = |error: std::io::Error| Failure::bad(format!("serve the page: {error}"));
+        let serving = podgate_serve::start(self.listener, source, self.access).map_err(failed)?;
+        ready(&format!("http://{}/", serving.address))?;
+        // The handler lives as long as the process: it always can say that it is over.
+        let _ = self.end.recv();
+        serving.stop().map_err(failed)?;
+        Ok(FINE)
+    }
+}
+
+/// Manifests or a cluster, with the flows that are named.
+fn of_objects(
+    manifests: ManifestArguments,
+    paths: Vec<PathBuf>,
+    flows: &flows::FlowSource,
+) -> Result<Source, Failure> {
     let inventory = objects::read(&manifests, &paths)?;
     let is_cluster = manifests.reads_the_cluster(&manifests.paths(&paths));
     let (name, origin) = match is_cluster {
@@ -63,22 +123,9 @@ pub fn run(arguments: Arguments) -> Outcome {
         false => (objects::title(&manifests.paths(&paths)), Origin::Files),
     };
     let (mut source, sender) = Source::new(name, origin, inventory);
-    arguments.flows.feed(&mut source)?;
+    flows.feed(&mut source)?;
     objects::follow(manifests, paths, is_cluster, sender);
-    let serving = podgate_serve::start(listener, source, access)
-        .map_err(|error| Failure::bad(format!("serve the page: {error}")))?;
-    let url = format!("http://{}/", serving.address);
-    style::line(&url);
-    if let Some(file) = &arguments.token_file {
-        style::note(&format!("open it once as {url}?token=TOKEN, with the token of {}", file.display()));
-    }
-    if arguments.open {
-        open(&url);
-    }
-    // The handler lives as long as the process: it always can say that it is over.
-    let _ = end.recv();
-    serving.stop().map_err(|error| Failure::bad(format!("serve the page: {error}")))?;
-    Ok(FINE)
+    Ok(source)
 }
 
 fn token(path: &std::path::Path) -> Result<String, Failure> {

@@ -125,7 +125,7 @@ pub struct Measured {
 }
 
 /// A node that enforces.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeState {
     /// Its name.

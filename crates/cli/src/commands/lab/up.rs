@@ -1,6 +1,7 @@
 //! `podgate lab up`.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use podgate_lab::{Error, Lab, Spec, interrupt};
 use super::{Name, name_option};
 use crate::outcome::{FINE, Failure, INTERRUPTED, Outcome};
 use crate::style::{self, BOLD, FAINT, GOOD};
+
+/// Where the page is served without another wish.
+pub const PAGE: &str = "127.0.0.1:7462";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -28,6 +32,9 @@ pub struct Arguments {
     /// Bring everything up but the enforcement of policies.
     #[arg(long)]
     no_policies: bool,
+    /// Serve the page about the lab at this address of this machine.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = PAGE)]
+    ui: Option<SocketAddr>,
     /// Manifests: YAML or JSON files, or directories of them.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
@@ -40,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         paths: arguments.paths.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         nodes: arguments.nodes.map_or(0, usize::from),
         policies: !arguments.no_policies,
+        page: arguments.ui,
     };
     let loaded = load(&spec);
     for diagnostic in &loaded.diagnostics {
@@ -122,6 +130,9 @@ fn print(report: &Report, loaded: &Loaded, policies: bool) {
         row("ignored", ignored, &format!("{FAINT}objects without traffic: {}{FAINT:#}", kinds.join(", ")));
     }
     report.warnings.iter().for_each(|warning| style::warning(warning));
+    if let Ok(Some(url)) = Lab::new(&plan.lab).and_then(|lab| podgate_lab::up::page(&lab)) {
+        style::line(&format!("the page: {BOLD}{url}{BOLD:#}"));
+    }
     suggest(report, policies);
 }
 

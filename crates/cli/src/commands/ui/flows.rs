@@ -59,16 +59,8 @@ impl FlowSource {
             source.history = Some(Arc::new(self.of_files()?));
         }
         if let Some(address) = &self.server {
-            let history = Arc::new(History::new(Limits { records: RECORDS, age: AGE, ..Limits::default() }));
             let tls = self.tls.config(matches!(address, Address::Tcp { tls: true, .. }))?;
-            // What is misspelt is said at once.
-            let server = connect(address, tls.as_ref()).map_err(|error| Failure::bad(error.to_string()))?;
-            let (trouble, told) = watch::channel(None);
-            source.history = Some(history.clone());
-            source.flows_trouble = Some(told);
-            let follower =
-                Follower { address: address.clone(), tls, history, trouble, losses: Missing::default() };
-            std::thread::spawn(move || follower.run(server));
+            follow(source, address.clone(), tls)?;
         }
         Ok(())
     }
@@ -108,6 +100,19 @@ impl FlowSource {
         history.set_losses(losses.0);
         Ok(history)
     }
+}
+
+/// Has the page show the flows of a server, those that it has and those to come.
+pub fn follow(source: &mut Source, address: Address, tls: Option<Tls>) -> Result<(), Failure> {
+    let history = Arc::new(History::new(Limits { records: RECORDS, age: AGE, ..Limits::default() }));
+    // What is misspelt is said at once.
+    let server = connect(&address, tls.as_ref()).map_err(|error| Failure::bad(error.to_string()))?;
+    let (trouble, told) = watch::channel(None);
+    source.history = Some(history.clone());
+    source.flows_trouble = Some(told);
+    let follower = Follower { address, tls, history, trouble, losses: Missing::default() };
+    std::thread::spawn(move || follower.run(server));
+    Ok(())
 }
 
 /// Some writers give their flows no ids, and the page asks for flows by them.
