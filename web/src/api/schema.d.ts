@@ -974,6 +974,8 @@ export interface components {
              * @description The oldest of them.
              */
             oldest?: string;
+            /** @description Why flows don't come any more; absent while they do. */
+            trouble?: string;
         };
         /** @description An edge of a map: from one node to another. */
         MapEdge: {

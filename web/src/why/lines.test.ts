@@ -43,6 +43,7 @@ test('all lines have their numbers in the file', () => {
 
 test('places and names', () => {
   expect(lineOf('shop/policies/10.yaml:42')).toBe(42);
+  expect(lineOf('shop/policies/10.yaml:42:7')).toBe(42);
   expect(lineOf('shop/policies/10.yaml')).toBe(0);
   expect(policyId('NetworkPolicy', 'shop/web')).toBe('NetworkPolicy/shop/web');
   expect(policyId('ClusterNetworkPolicy', 'guard')).toBe('ClusterNetworkPolicy//guard');

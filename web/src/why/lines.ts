@@ -39,9 +39,9 @@ export function allLines(yaml: string, firstLine: number): Lines {
   return { first: firstLine, lines: yaml.replace(/\n$/, '').split('\n'), marked: [0, -1] };
 }
 
-/** The line of `file:line`; 0: there is none. */
+/** The line of `file:line` or `file:line:column`; 0: there is none. */
 export function lineOf(at: string): number {
-  const match = /:(\d+)$/.exec(at);
+  const match = /:(\d+)(?::\d+)?$/.exec(at);
   return match ? Number(match[1]) : 0;
 }
 
