@@ -59,7 +59,7 @@ async function heap(session: CDPSession): Promise<number> {
 base('a thousand workloads', async ({ page }) => {
   base.setTimeout(300_000);
   const large = writeLarge(WORKLOADS);
-  const server = await serve([large.dir]);
+  const server = await serve(large.dir, ['.']);
   const lines: Line[] = [];
   const say = (what: string, value: string) => lines.push({ what, value });
   const ms = (value: number) => `${Math.round(value)} ms`;

@@ -26,13 +26,14 @@ export interface Server {
   stop: () => Promise<void>;
 }
 
-/** Starts `podgate ui` on a port of its own, and waits until it says where it is. */
-export async function serve(args: readonly string[]): Promise<Server> {
-  return start(binary(), ['ui', ...args, '--listen', '127.0.0.1:0']);
+/** Starts `podgate ui` in a directory, on a port of its own, and waits until it says where it is. */
+export async function serve(cwd: string, args: readonly string[]): Promise<Server> {
+  return start(cwd, binary(), ['ui', ...args, '--listen', '127.0.0.1:0']);
 }
 
-async function start(command: string, args: readonly string[]): Promise<Server> {
+async function start(cwd: string, command: string, args: readonly string[]): Promise<Server> {
   const child = spawn(command, args, {
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
   });

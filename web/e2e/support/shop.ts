@@ -5,10 +5,8 @@ import { join } from 'node:path';
 import { ROOT } from './server';
 
 export interface Files {
-  /** The manifests. */
+  /** Where they are: the manifests in `shop`, flow records in `flows.jsonl`, one a line. */
   dir: string;
-  /** Flow records, one a line. */
-  flows: string;
   remove: () => void;
 }
 
@@ -83,7 +81,7 @@ export function writeShop(now = new Date()): Files {
       .map((record) => `${JSON.stringify({ flow: record })}\n`)
       .join(''),
   );
-  return { dir: manifests, flows, remove: () => rmSync(dir, { recursive: true, force: true }) };
+  return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
 function edit(path: string, change: (documents: string[]) => string[]): void {

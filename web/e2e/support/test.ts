@@ -28,7 +28,7 @@ export const test = base.extend<Each, Shared>({
   shop: [
     async ({}, use) => {
       const files = writeShop();
-      const server = await serve([files.dir, '--input-file', files.flows]);
+      const server = await serve(files.dir, ['shop', '--input-file', 'flows.jsonl']);
       await use(server);
       await server.stop();
       files.remove();
