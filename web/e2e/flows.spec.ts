@@ -42,7 +42,7 @@ test.describe('flows', () => {
     await page.reload();
     await expect(drawer.getByText(/default-deny/).first()).toBeVisible();
     await drawer.getByRole('link', { name: /On the map/ }).click();
-    await expect(page).toHaveURL(/#\/map\?from=shop%2FDeployment%2Fpayments/);
+    await expect(page).toHaveURL(/#\/map\?from=shop%2Fpayments/);
     await expect(page.getByRole('complementary', { name: 'shop/payments → kube-system/dns' })).toBeVisible();
   });
 
