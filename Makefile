@@ -17,7 +17,7 @@ PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive p
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: setup build install book demo kubernetes test web lint test-web test-e2e test-pure test-kernel test-deploy bench clean
+.PHONY: setup build install book demo kubernetes test web lint test-web test-e2e test-e2e-lab test-pure test-kernel test-deploy bench clean
 
 setup:
 	@scripts/setup
@@ -58,7 +58,7 @@ kubernetes: build
 	control_plane=$$(scripts/control-plane) && \
 	$(SUDO) $(TARGET)/release/podgate lab kubernetes up --control-plane "$$control_plane" $(KUBERNETES)
 
-test: setup lint test-web test-pure test-kernel test-deploy
+test: setup lint test-web test-pure test-kernel test-e2e test-e2e-lab test-deploy
 
 lint:
 	cargo fmt --all --check
@@ -87,6 +87,12 @@ test-e2e: web/node_modules/.package-lock.json
 	@[ -x "$${PODGATE_CHROMIUM:-/usr/bin/chromium}" ] || { echo "make test-e2e: install Chromium first: apt-get install chromium; or name one in PODGATE_CHROMIUM" >&2; exit 1; }
 	cargo build --locked --bin podgate
 	cd web && PODGATE=$(abspath $(TARGET))/debug/podgate $(NODE) npx playwright test $(E2E)
+
+# The page about a lab, which needs root: the demo's, with real packets.
+test-e2e-lab: web/node_modules/.package-lock.json
+	@[ -x "$${PODGATE_CHROMIUM:-/usr/bin/chromium}" ] || { echo "make test-e2e-lab: install Chromium first: apt-get install chromium; or name one in PODGATE_CHROMIUM" >&2; exit 1; }
+	cargo build --locked --bin podgate
+	cd web && PODGATE=$(abspath $(TARGET))/debug/podgate PODGATE_SUDO="$(SUDO)" $(NODE) npx playwright test --config lab.config.ts $(E2E)
 
 # The chart, the manifests, the alerts and the dashboard, with tools that are built once: some minutes.
 test-deploy:

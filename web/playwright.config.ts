@@ -6,6 +6,8 @@ const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
 
 export default defineConfig({
   testDir: 'e2e',
+  // Of labs, which need root: see lab.config.ts.
+  testIgnore: 'lab/**',
   outputDir: 'test-results',
   // Each file has servers of its own; machines that test are small.
   workers: 1,

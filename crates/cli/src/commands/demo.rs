@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use podgate_lab::demo::{COLUMNS, Demo, Edit, Look, Mark, ROWS, Step, steps};
+use podgate_lab::demo::rollout::ROUTES;
+use podgate_lab::load::Load;
 use podgate_lab::{Lab, interrupt};
 use podgate_policy::Verdict;
 
@@ -232,9 +234,11 @@ fn free(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Leaves time to look at the page.
+/// Leaves time to look at the page, with the shop at work so that there is something to see.
 fn stay(lab: &Lab) -> Result<(), Failure> {
     if let Some(url) = podgate_lab::up::page(lab)? {
+        let plan = lab.plan()?;
+        let _load = plan.map(|plan| Load::start(&plan, &ROUTES)).transpose()?;
         style::line("");
         style::line(&format!("Look around at {BOLD}{url}{BOLD:#}; Ctrl-C takes the shop down."));
         while !interrupt::requested() {

@@ -1,0 +1,148 @@
+// What `make demo` leaves on the page: real packets in a lab, and the questions that somebody asks who has never seen
+// podgate. Needs root for the lab: PODGATE_SUDO is what gets it, empty for root itself.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { binary } from '../support/server';
+import { MapOnScreen } from '../support/map';
+import { accessible, expect, settled, test as base } from '../support/test';
+
+const run = promisify(execFile);
+
+/** Runs podgate as root. Returns what it printed. */
+async function podgate(...args: string[]): Promise<string> {
+  const [command, ...rest] = [
+    ...(process.env['PODGATE_SUDO'] ?? '').split(' ').filter((word) => word !== ''),
+    binary(),
+    ...args,
+  ];
+  const { stdout } = await run(command as string, rest, { env: { ...process.env, NO_COLOR: '1' } });
+  return stdout;
+}
+
+interface Demo {
+  url: string;
+  /** Where its manifests are. */
+  dir: string;
+  name: string;
+}
+
+const test = base.extend<{ go: (hash: string) => Promise<void> }, { demo: Demo }>({
+  demo: [
+    async ({}, use) => {
+      const dir = mkdtempSync(join(tmpdir(), 'podgate-e2e-'));
+      const name = `e2e-${process.pid}`;
+      try {
+        const told = await podgate(
+          ...['demo', '--keep', '--name', name, '--dir', dir, '--ui', '127.0.0.1:0'],
+        );
+        const url = /http:\/\/[\d.:]+/.exec(told)?.[0];
+        if (url === undefined) throw new Error(`the demo serves no page: ${told}`);
+        await use({ url, dir, name });
+      } finally {
+        await podgate('lab', 'down', '--name', name);
+        rmSync(dir, { recursive: true });
+      }
+    },
+    { scope: 'worker', timeout: 120_000 },
+  ],
+  go: async ({ page, demo }, use) => {
+    await use(async (hash) => {
+      await page.goto(`${demo.url}/${hash}`);
+      await expect(page.getByRole('navigation', { name: 'Views' })).toBeVisible();
+      await settled(page);
+    });
+  },
+});
+
+test('which pods reach the database?', async ({ page, go, picture }) => {
+  await go('#/map');
+  const map = await MapOnScreen.read(page);
+  const { x, y } = map.node('data/database[StatefulSet]');
+  await page.mouse.click(x, y);
+  const drawer = page.getByRole('complementary', { name: 'data/database' });
+  const callers = drawer
+    .locator('section')
+    .filter({ has: page.getByRole('heading', { name: /^Connected to by/ }) });
+  const allowed = callers.getByRole('button').filter({ hasText: 'TCP 5432' });
+  await expect(allowed).toContainText(['shop/backend']);
+  await picture('demo-1-database');
+});
+
+test('why does the payment service’s DNS fail?', async ({ page, go, picture }) => {
+  await go('#/posture');
+  await picture('demo-2-posture');
+  await page.getByRole('combobox', { name: 'Who connects' }).fill('shop/payments');
+  await page.getByRole('combobox', { name: 'To whom' }).fill('kube-system/dns');
+  await page.getByRole('textbox', { name: /^Port/ }).fill('UDP/53');
+  await page.getByRole('button', { name: 'Ask why' }).click();
+  const why = page.getByRole('complementary');
+  await expect(why.getByText('shop/default-deny').first()).toBeVisible();
+  await expect(why.getByRole('heading', { name: 'What would allow it' })).toBeVisible();
+  await picture('demo-2-answer');
+});
+
+test('what would deleting a policy open?', async ({ page, go, picture }) => {
+  await go('#/policies');
+  await page
+    .getByRole('grid', { name: /^Policies/ })
+    .getByRole('row')
+    .filter({ hasText: 'data/default-deny' })
+    .click();
+  const drawer = page.getByRole('complementary', { name: 'data/default-deny' });
+  await drawer.getByRole('button', { name: /delet/i }).click();
+  const result = page.getByRole('region', { name: 'What it would do' });
+  // Nobody else says where the database may connect to.
+  await expect(result.getByText('Opens', { exact: true })).toBeVisible();
+  await expect(result.getByText(/data\/database/).first()).toBeVisible();
+  await picture('demo-3-answer');
+});
+
+test('probes and flows are beside what policy says, and agree', async ({ page, go, picture }) => {
+  await go('#/posture');
+  await expect(page.getByText(/probed .* ago|probed just now/)).toBeVisible();
+  await expect(page.getByText('disagreements').first()).toBeVisible();
+  await accessible(page);
+  await go('#/matrix');
+  await picture('demo-4-matrix');
+});
+
+test('a flow and an edited manifest are there as soon as they happen', async ({
+  page,
+  go,
+  demo,
+  picture,
+}) => {
+  await go('#/flows');
+  await expect(page.getByText('live').first()).toBeVisible();
+  await podgate(
+    'lab',
+    'probe',
+    '--name',
+    demo.name,
+    '--from',
+    'shop/payments',
+    '--to',
+    'data/database',
+  ).catch(() => undefined);
+  const rows = page.getByRole('grid').getByRole('row');
+  await expect(
+    rows.filter({ hasText: 'shop/payments-0' }).filter({ hasText: 'data/database-0' }).first(),
+  ).toBeVisible();
+  await picture('demo-5-flows');
+  await go('#/policies');
+  const policy = (name: string) =>
+    page
+      .getByRole('grid', { name: /^Policies/ })
+      .getByRole('row')
+      .filter({ hasText: name });
+  await expect(policy('shop/one-more')).toHaveCount(0);
+  writeFileSync(
+    join(demo.dir, 'policies', 'one-more.yaml'),
+    'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: one-more, namespace: shop}\n' +
+      'spec: {podSelector: {matchLabels: {app: payments}}, policyTypes: [Ingress], ingress: []}\n',
+  );
+  await expect(policy('shop/one-more')).toHaveCount(1);
+});
