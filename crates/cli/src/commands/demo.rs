@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use podgate_lab::demo::{COLUMNS, Demo, Edit, Look, Mark, ROWS, Step, steps};
 use podgate_lab::demo::rollout::ROUTES;
+use podgate_lab::demo::{COLUMNS, Demo, Edit, Look, Mark, ROWS, Step, steps};
 use podgate_lab::load::Load;
 use podgate_lab::{Lab, interrupt};
 use podgate_policy::Verdict;
