@@ -100,9 +100,9 @@ impl Range {
         find(dir, Series::Flows, self.since, self.until)
     }
 
-    /// Whether a time in a file, to the microsecond, lies in it.
-    fn has(self, micros: u64) -> bool {
-        (self.since.0.div_ceil(1000)..self.until.0.div_ceil(1000)).contains(&micros)
+    /// Whether a time of which a file says the microsecond may lie in it.
+    fn may_have(self, micros: u64) -> bool {
+        (self.since.0 / 1000..self.until.0.div_ceil(1000)).contains(&micros)
     }
 }
 
@@ -139,7 +139,7 @@ fn accepted(group: &Group<'_>, query: &Query) -> Result<Vec<FlowRecord>, Problem
     read(group, |table| {
         let mut found = Vec::new();
         for row in 0..table.rows() {
-            if range.has(table.value(Series::Flows.time(), row).unwrap_or_default() as u64) {
+            if range.may_have(table.value(Series::Flows.time(), row).unwrap_or_default() as u64) {
                 let record = records.read(table, row)?;
                 if query.accepts(&record) {
                     found.push(record);
@@ -181,9 +181,13 @@ pub(crate) fn edges(dir: &Path, since: Timestamp, until: Timestamp) -> Result<Fo
     for group in groups(&there.segments, range) {
         let mut minutes = Minutes::default();
         let read = read(&group, |table| {
-            let is_in =
-                |row: &usize| range.has(table.value(Series::Edges.time(), *row).unwrap_or_default() as u64);
-            (0..table.rows()).filter(is_in).map(|row| minutes.read(table, row)).collect::<Result<Vec<_>, _>>()
+            let may = |row: &usize| {
+                range.may_have(table.value(Series::Edges.time(), *row).unwrap_or_default() as u64)
+            };
+            let read = (0..table.rows()).filter(may).map(|row| minutes.read(table, row));
+            // Minutes begin with a microsecond: what is read back is exact.
+            let is_in = |minute: &EdgeMinute| (range.since..range.until).contains(&minute.minute);
+            read.filter(|minute| minute.as_ref().map_or(true, is_in)).collect::<Result<Vec<_>, _>>()
         });
         match read {
             Ok(minutes) => found.extend(minutes),
