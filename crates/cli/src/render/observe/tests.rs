@@ -111,9 +111,11 @@ fn json_has_the_directions_that_fit() {
 fn the_foot_says_what_is_missing_and_why() {
     assert_eq!(losses(&Losses::default()), None);
     let lost = Losses { kernel: 5, reader: 2, suppressed: 9, ..Losses::default() };
+    let since_start = Losses { since_start: true, ..lost };
+    assert!(losses(&since_start).unwrap().starts_with("missing since the server started: 7 flows (5"));
     assert_eq!(
         losses(&lost).unwrap(),
-        "missing since the server started: 7 flows (5: the kernel's buffer was full; 2: they were gone before they \
+        "missing: 7 flows (5: the kernel's buffer was full; 2: they were gone before they \
          were read; 9 denials were counted rather than reported one by one)"
     );
     assert!(is_lossy(&lost) && !is_lossy(&Losses { suppressed: 9, ..Losses::default() }));
