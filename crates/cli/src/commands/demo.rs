@@ -3,7 +3,7 @@
 mod rollout;
 
 use std::io::{BufRead, IsTerminal};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let lab = Lab::new(&arguments.name)?;
     let exe = std::env::current_exe()
         .map_err(|error| Failure::bad(format!("find the podgate binary itself: {error}")))?;
-    let page = (!arguments.no_ui).then(|| free(arguments.ui));
+    let page = (!arguments.no_ui).then_some(arguments.ui);
     let (demo, report) = Demo::start(lab.clone(), &arguments.dir, &exe, page)?;
     style::line(&format!(
         "{BOLD}A shop on {} nodes, {} pods, {} Services, made of network namespaces in {:.1} s.{BOLD:#}",
@@ -223,15 +223,6 @@ fn verdict(demo: &Demo, look: &Look) -> bool {
         demo.lab().name()
     ));
     false
-}
-
-/// The address, or another port where something listens at this one.
-fn free(address: SocketAddr) -> SocketAddr {
-    match TcpListener::bind(address) {
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => SocketAddr::new(address.ip(), 0),
-        // Whatever else is wrong, the server says it best.
-        _ => address,
-    }
 }
 
 /// Leaves time to look at the page, with the shop at work so that there is something to see.

@@ -4,6 +4,7 @@ mod flows;
 mod lab;
 mod objects;
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -72,10 +73,18 @@ pub fn run(arguments: Arguments) -> Outcome {
     })
 }
 
-/// Serves the page about a lab where the lab was told to.
+/// Serves the page about a lab where the lab was told to, or on another port where somebody else is there: the lab
+/// says where.
 pub fn of_lab(lab: &Lab) -> Outcome {
     let listen = lab::listen(lab)?.unwrap_or_else(|| PAGE.to_owned());
-    let page = Page::bind(&listen, Access::default())?;
+    let page = match TcpListener::bind(&listen) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let (ip, _) = listen.rsplit_once(':').unwrap_or((&listen, ""));
+            Page::bind(&format!("{ip}:0"), Access::default())?
+        }
+        Ok(listener) => Page::new(listener, Access::default())?,
+        Err(error) => return Err(cant_listen(&listen, &error)),
+    };
     page.serve(lab::source(lab)?, |url| Ok(podgate_lab::up::page_is_ready(lab, url)?))
 }
 
@@ -89,12 +98,13 @@ struct Page {
 
 impl Page {
     fn bind(listen: &str, access: Access) -> Result<Page, Failure> {
+        Page::new(TcpListener::bind(listen).map_err(|error| cant_listen(listen, &error))?, access)
+    }
+
+    fn new(listener: TcpListener, access: Access) -> Result<Page, Failure> {
         let (ended, end) = mpsc::channel();
         ctrlc::set_handler(move || ended.send(()).unwrap_or_default())
             .map_err(|error| Failure::bad(format!("watch for Ctrl-C: {error}")))?;
-        let listener = TcpListener::bind(listen).map_err(|error| {
-            Failure::bad(format!("listen on {listen}: {error}; name another address with --listen"))
-        })?;
         Ok(Page { listener, access, end })
     }
 
@@ -108,6 +118,10 @@ impl Page {
         serving.stop().map_err(failed)?;
         Ok(FINE)
     }
+}
+
+fn cant_listen(listen: &str, error: &std::io::Error) -> Failure {
+    Failure::bad(format!("listen on {listen}: {error}; name another address with --listen"))
 }
 
 /// Manifests or a cluster, with the flows that are named.

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Bring everything up but the enforcement of policies.
     #[arg(long)]
     no_policies: bool,
-    /// Serve the page about the lab at this address of this machine.
+    /// Serve the page about the lab at this address of this machine; at another port where this one is in use.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = PAGE)]
     ui: Option<SocketAddr>,
     /// Manifests: YAML or JSON files, or directories of them.
