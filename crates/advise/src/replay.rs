@@ -138,6 +138,22 @@ struct Sum {
 
 type Sums<T> = BTreeMap<(Line, T), Sum>;
 
+impl Seen {
+    /// The same connections as other policies than those of their time treat them: a replay then tells what a change does
+    /// to these policies. What can't be judged stays as it was seen.
+    pub fn under(mut self, judge: &mut Judge) -> Seen {
+        for (key, tally) in &mut self.flows {
+            let Ok(decision) = judge.judge(key, tally) else { continue };
+            let known = tally.allowed + tally.denied;
+            (tally.allowed, tally.denied) = match decision.verdict {
+                Verdict::Allowed => (known, 0),
+                Verdict::Denied => (0, known),
+            };
+        }
+        self
+    }
+}
+
 impl Replay {
     /// Asks the judge for every flow.
     pub fn new(seen: &Seen, judge: &mut Judge) -> Replay {

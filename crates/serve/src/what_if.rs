@@ -50,7 +50,12 @@ pub fn what_if(ask: &Ask) -> Result<WhatIf, Fault> {
         true => {
             let window = Window { since, until: Timestamp(u64::MAX) };
             let seen = settled(ask, window, &objects)?;
-            Some(Replay::new(&seen, &mut Judge::new(objects, inventory.options.settings, &seen)))
+            let settings = inventory.options.settings;
+            // What the policies of today deny anyway is no work of the candidate, whatever those of its time did.
+            let now = podgate_advise::without_staged(inventory.loaded.objects.clone());
+            let mut now = Judge::new(now, settings, &seen);
+            let seen = seen.under(&mut now);
+            Some(Replay::new(&seen, &mut Judge::new(objects, settings, &seen)))
         }
         false => None,
     };

@@ -67,6 +67,24 @@ fn what_is_cut_and_opened_comes_with_the_rules_of_both_sides() {
 }
 
 #[test]
+fn a_change_is_not_blamed_for_what_the_policies_of_today_deny_anyway() {
+    let mut recorder = Recorder::default();
+    recorder.tcp(WEB, API);
+    // Let through in its time.
+    recorder.tcp(("data/StatefulSet/db", "10.1.0.13"), API);
+    let today = objects(&format!("{SHOP}{ONLY_WEB}"));
+    let judge = |objects| Judge::new(objects, Default::default(), &recorder.seen(&today));
+    let seen = recorder.seen(&today).under(&mut judge(today.clone()));
+    let same = Replay::new(&seen, &mut judge(today.clone()));
+    assert_eq!((lines(&same), same.kept.allowed, same.kept.denied), (vec![], 1, 1));
+    let without = Replay::new(&seen, &mut judge(objects(SHOP)));
+    assert_eq!(
+        lines(&without),
+        ["opened data/db[StatefulSet] -> shop/api[Deployment] TCP/9000 x1 by not isolated; not isolated"]
+    );
+}
+
+#[test]
 fn pods_that_are_gone_are_judged_by_their_workload_or_their_labels() {
     let mut recorder = Recorder::default();
     // Not in the input at all, but the record has its labels.
