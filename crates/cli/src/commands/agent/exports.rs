@@ -29,7 +29,7 @@ pub struct ExportArguments {
     /// Make the database and its tables when they are missing. Without it somebody makes them of clickhouse.sql before.
     #[arg(long, requires = "export_clickhouse")]
     export_clickhouse_create: bool,
-    /// S3-compatible storage, such as https://s3.eu-central-1.amazonaws.com: it gets the hours that are kept on disk.
+    /// S3-compatible storage, such as `https://s3.eu-central-1.amazonaws.com`: it gets the hours that are kept on disk.
     #[arg(long, env = "PODGATE_EXPORT_S3", value_name = "URL", requires = "export_s3_bucket")]
     export_s3: Option<Url>,
     /// The bucket.
