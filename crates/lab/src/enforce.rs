@@ -19,6 +19,7 @@ pub use flows::{FLOWS, HUBBLE_SOCKET};
 pub use protocol::{
     FileDiagnostics, Lost, LostBy, NodeStatus, Notice, NoticeEvent, Reply, Request, SOCKET, Status,
 };
+pub use sources::in_force;
 
 use podgate_api::{Object, staged};
 use podgate_policy::{Cluster, Settings};

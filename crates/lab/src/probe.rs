@@ -33,9 +33,9 @@ pub use report::{
 };
 pub use wire::Wire;
 
-use crate::enforce::{Client, evaluate};
+use crate::enforce::{Client, evaluate, in_force};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, is_policy};
+use crate::plan::Plan;
 use crate::state::Lab;
 use crate::up;
 use matrix::{Matrix, Trial};
@@ -96,10 +96,7 @@ fn in_lab(
     let is_down =
         || Error::message(format!("lab {} is not up; bring it up with `podgate lab up`", lab.name()));
     let (spec, plan) = (lab.spec()?.ok_or_else(is_down)?, lab.plan()?.ok_or_else(is_down)?);
-    let mut objects = up::load(&spec).objects;
-    if !spec.policies {
-        objects.retain(|object| !is_policy(object));
-    }
+    let objects = in_force(lab, &spec).objects;
     let matrix = matrix(&plan, &objects)?;
     let report = match Client::connect(lab)? {
         Some(mut client) => try_all(&plan, matrix, |queries| client.evaluate(queries), timeout),

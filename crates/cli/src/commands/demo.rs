@@ -91,7 +91,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Tale::Policies => walk(&demo, &pauses),
         Tale::Rollout => rollout::walk(&demo, &pauses),
     };
-    if walked.is_ok() && !arguments.keep && std::io::stdin().is_terminal() {
+    let is_over = arguments.keep || interrupt::requested();
+    if walked.is_ok() && !is_over && std::io::stdin().is_terminal() {
         stay(&lab)?;
     }
     // Whatever happened: a lab is left up only where the user asked for it.

@@ -16,6 +16,7 @@ use podgate_api::Object;
 use podgate_archive::Reader;
 use podgate_flow::{EdgeMinute, FlowRecord, PolicyVersion, Take};
 use podgate_hubble::choice::query;
+use podgate_hubble::client::Address;
 use podgate_hubble::proto::podgate::v1::{GetRecordsRequest, Losses};
 use podgate_hubble::{Heard, ReadError, read_lines};
 
@@ -67,6 +68,19 @@ pub struct Missing {
 }
 
 impl FlowArguments {
+    /// All that a server has since then.
+    pub fn of_server(address: Address, since: Timestamp) -> FlowArguments {
+        let server = server::Server::at(address);
+        FlowArguments {
+            last: None,
+            since: Some(since),
+            until: None,
+            input_files: Vec::new(),
+            dir: None,
+            server,
+        }
+    }
+
     /// The same, from a while ago on when nothing says from when on. Files and archives are taken
     /// as they are.
     pub fn or_since(&self, ago: &str) -> FlowArguments {
@@ -90,14 +104,7 @@ impl FlowArguments {
     pub fn seen(&self, objects: &[Object]) -> Result<Seen, Failure> {
         let mut collector = Collector::new();
         let missing = self.each(|record| collector.take(record))?;
-        let losses = &missing.losses;
-        collector.lose(Lost {
-            flows: losses.kernel + losses.reader,
-            since_start: losses.since_start,
-            nodes: losses.nodes,
-            files: missing.files,
-            ..Lost::default()
-        });
+        collector.lose(missing.lost());
         let seen = collector.settle(Judge::serves(objects));
         self.say_what_is_not_reached(&seen);
         Ok(seen)
@@ -268,6 +275,18 @@ fn nanoseconds(time: Timestamp) -> podgate_flow::Timestamp {
 }
 
 impl Missing {
+    /// The same for advice from flows.
+    pub fn lost(&self) -> Lost {
+        let losses = &self.losses;
+        Lost {
+            flows: losses.kernel + losses.reader,
+            since_start: losses.since_start,
+            nodes: losses.nodes,
+            files: self.files,
+            ..Lost::default()
+        }
+    }
+
     fn hear(&mut self, heard: Heard) -> bool {
         match heard {
             Heard::Record(_) => {}

@@ -1,6 +1,6 @@
 //! Objects of the lab's manifests; a file that breaks keeps what it said before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,32 @@ use podgate_api::{Diagnostic, Input, Loaded, Object, Severity, load_text};
 
 use super::files::Change;
 use super::protocol::FileDiagnostics;
-use crate::state::Lab;
+use crate::plan::is_policy;
+use crate::state::{Lab, Spec};
+use crate::up;
 
 /// Directory of good versions in the run directory, so that a file that is broken when the daemon starts
 /// still says what it said when it was last good.
 const GOOD_DIR: &str = "good";
+
+/// What the manifests of a lab say as far as it is in force, for those beside the daemon: a file with errors says what it
+/// said when it was last good, where that is known; without enforcement there are no policies.
+pub fn in_force(lab: &Lab, spec: &Spec) -> Loaded {
+    let mut loaded = up::load(spec);
+    let errors = loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+    let broken: BTreeSet<_> = errors.map(|error| error.source.file.clone()).collect();
+    let sources = Sources::new(lab);
+    for file in broken {
+        if let Some(kept) = sources.kept(Path::new(&*file)) {
+            loaded.objects.retain(|object| object.meta().source.file != file);
+            loaded.objects.extend(kept);
+        }
+    }
+    if !spec.policies {
+        loaded.objects.retain(|object| !is_policy(object));
+    }
+    loaded
+}
 
 /// What every manifest says.
 #[derive(Debug)]

@@ -9,8 +9,6 @@ use podgate_advise::{Collector, Judge, Replay, Seen};
 use podgate_api::{Object, load_text};
 use podgate_flow::{FlowRecord, Place, Reason};
 use podgate_hubble::client::Address;
-use podgate_hubble::proto::podgate::v1::GetRecordsRequest;
-use podgate_hubble::{Heard, Server};
 use podgate_lab::demo::Demo;
 use podgate_lab::demo::rollout::{
     ATTACKER_POD, Attack, DEFAULT_DENY, ENFORCED, RECOMMENDED, ROUTES, STAGED, let_attacker_in,
@@ -21,6 +19,7 @@ use podgate_lab::load::{Count, Load};
 use podgate_policy::{Settings, Verdict};
 
 use super::Pauses;
+use crate::input::flows::FlowArguments;
 use crate::outcome::{FINDINGS, FINE, Failure, INTERRUPTED, Outcome};
 use crate::render;
 use crate::style::{self, BAD, BOLD, FAINT, GOOD, WARN};
@@ -54,7 +53,7 @@ pub fn walk(demo: &Demo, pauses: &Pauses) -> Outcome {
     let staged_at = Timestamp::now();
     demo.put(DEFAULT_DENY, STAGED)?;
     story.wait(WATCH)?;
-    let records = story.records(staged_at)?;
+    let (records, seen) = story.watched(staged_at)?;
     story.would_be_denied(&records);
     story.users();
     pauses.after_step();
@@ -64,7 +63,6 @@ pub fn walk(demo: &Demo, pauses: &Pauses) -> Outcome {
         "recommend",
         "Least-privilege policies from those connections: the smallest labels that select a workload, the pods' own ports, DNS.",
     );
-    let seen = story.seen(&records);
     let recommendation = Recommendation::new(story.objects.clone(), &seen, &Options::default());
     let yaml = recommendation.to_yaml();
     for policy in &recommendation.policies {
@@ -173,29 +171,15 @@ impl Story<'_> {
     }
 
     /// Every connection since then, from where `podgate observe` has them.
-    fn records(&mut self, since: Timestamp) -> Result<Vec<FlowRecord>, Failure> {
+    fn watched(&self, since: Timestamp) -> Result<(Vec<FlowRecord>, Seen), Failure> {
         let address = Address::Unix(self.demo.lab().file(HUBBLE_SOCKET));
-        let failed = |error: podgate_hubble::ReadError| Failure::bad(error.to_string());
-        let server = Server::connect(address, None, Duration::from_secs(5)).map_err(failed)?;
-        let since =
-            podgate_hubble::proto::Timestamp { seconds: since.as_second(), nanos: since.subsec_nanosecond() };
-        let request = GetRecordsRequest { since: Some(since), ..GetRecordsRequest::default() };
-        let mut records = Vec::new();
-        server
-            .read(request, |heard| {
-                if let Heard::Record(record) = heard {
-                    records.push(*record);
-                }
-                true
-            })
-            .map_err(failed)?;
-        Ok(records)
-    }
-
-    fn seen(&self, records: &[FlowRecord]) -> Seen {
-        let mut collector = Collector::new();
-        records.iter().for_each(|record| collector.take(record));
-        collector.settle(Judge::serves(&self.objects))
+        let (mut records, mut collector) = (Vec::new(), Collector::new());
+        let missing = FlowArguments::of_server(address, since).each(|record| {
+            collector.take(record);
+            records.push(record.clone());
+        })?;
+        collector.lose(missing.lost());
+        Ok((records, collector.settle(Judge::serves(&self.objects))))
     }
 
     fn replay(&self, seen: &Seen, policies: &str) -> Replay {

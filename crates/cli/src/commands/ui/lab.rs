@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use podgate_analysis::WorldOptions;
 use podgate_api::{Loaded, Object};
 use podgate_hubble::client::Address;
-use podgate_lab::enforce::{Client, FLOWS, Files, HUBBLE_SOCKET};
+use podgate_lab::enforce::{Client, FLOWS, Files, HUBBLE_SOCKET, in_force};
 use podgate_lab::probe::LastProbe;
-use podgate_lab::{Lab, Plan, Spec, up};
+use podgate_lab::{Lab, Plan, Spec};
 use podgate_serve::model::{NodeState, Origin};
 use podgate_serve::source::watch;
 use podgate_serve::{Inventory, Probes, Source, Try};
@@ -47,7 +47,7 @@ pub fn listen(lab: &Lab) -> Result<Option<String>, Failure> {
 
 /// The manifests, with the pods and nodes that the lab made in place of what makes pods.
 fn read(lab: &Lab, spec: &Spec, plan: &Plan, revision: u64) -> Inventory {
-    let Loaded { objects, diagnostics, files, documents, ignores, ignored } = up::load(spec);
+    let Loaded { objects, diagnostics, files, documents, ignores, ignored } = in_force(lab, spec);
     let made = plan.objects(&objects);
     let is_kept = |object: &Object| {
         let is_made = matches!(
@@ -109,6 +109,8 @@ struct Follower {
 impl Follower {
     fn run(mut self) {
         let mut files = self.files();
+        // What changed between the first reading and the beginning of the watch.
+        self.tell();
         loop {
             let mut changed = wait(files.as_mut());
             let stamps = stamps(&self.lab);
@@ -133,7 +135,7 @@ impl Follower {
     fn files(&self) -> Option<Files> {
         let paths: Vec<PathBuf> = self.spec.paths.clone();
         let files = Files::new(paths).map(|mut files| {
-            // The first look begins to watch; what it finds is read below.
+            // The first look begins to watch; what it finds is read after it.
             files.look(Instant::now());
             files
         });

@@ -67,8 +67,9 @@ pub fn follow(
 
 /// Calls when some file changed.
 fn watch_files(mut files: Files, mut changed: impl FnMut()) {
-    // The first look begins to watch; what it finds has been read.
+    // The first look begins to watch. What changed before it, after the manifests were read, nobody would tell.
     files.look(Instant::now());
+    changed();
     loop {
         let wait = files.due().map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = wait

@@ -16,14 +16,14 @@ pub struct Server {
     #[arg(long, env = "PODGATE_SERVER", value_name = "ADDRESS", help_heading = "Server")]
     server: Option<Address>,
     /// How long to wait for a connection, in seconds.
-    #[arg(long, default_value_t = 5, value_name = "SECONDS", help_heading = "Server")]
+    #[arg(long, default_value_t = TIMEOUT, value_name = "SECONDS", help_heading = "Server")]
     timeout: u64,
     #[command(flatten)]
     tls: TlsArguments,
 }
 
 /// How to speak TLS to a server.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct TlsArguments {
     /// Use TLS.
     #[arg(long, help_heading = "Server")]
@@ -42,7 +42,15 @@ pub struct TlsArguments {
     tls_server_name: Option<String>,
 }
 
+/// How long a connection may take, in seconds.
+const TIMEOUT: u64 = 5;
+
 impl Server {
+    /// The server at an address, without TLS.
+    pub fn at(address: Address) -> Server {
+        Server { server: Some(address), timeout: TIMEOUT, tls: TlsArguments::default() }
+    }
+
     /// Connects to the server that was named, or to the one that there is.
     pub fn connect(&self) -> Result<podgate_hubble::Server, Failure> {
         let address = match &self.server {
