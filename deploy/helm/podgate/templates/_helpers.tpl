@@ -141,3 +141,32 @@ volumeMounts:
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* Other labels than the agents' have: a DaemonSet must not take the page's pod for one of its own. */}}
+{{- define "podgate.pageSelector" -}}
+app.kubernetes.io/name: podgate-page
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "podgate.pageLabels" -}}
+{{ include "podgate.pageSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "podgate.pageProbe" -}}
+httpGet:
+  path: /healthz
+  port: page
+  {{- if .tlsSecretName }}
+  scheme: HTTPS
+  {{- end }}
+{{- end -}}
+
+{{- define "podgate.pageRights" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
