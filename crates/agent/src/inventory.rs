@@ -186,7 +186,7 @@ impl Inventory {
                 let effect = self.sweep(what, &FxHashSet::default(), cluster);
                 Effect { is_change: effect.is_change || is_first, ..effect }
             }
-            News::Interrupted { .. } => Effect::default(),
+            News::Interrupted { .. } | News::Resumed(_) => Effect::default(),
         }
     }
 

@@ -104,8 +104,7 @@ impl ManifestArguments {
     }
 
     fn read_cluster(&self) -> Result<Loaded, Failure> {
-        let options =
-            podgate_kube::Options { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let options = self.cluster();
         let progress = Progress::start("reading the cluster");
         let told =
             |resource: &str, number: usize| progress.say(format!("reading the cluster: {number} {resource}"));
@@ -120,21 +119,27 @@ impl ManifestArguments {
         Ok(snapshot.loaded)
     }
 
-    /// Reads again what [`ManifestArguments::read`] reads of paths and clusters, without a word: for those who look at
-    /// the input over and over.
-    pub fn read_again(&self, positional: &[PathBuf]) -> Result<Loaded, Failure> {
-        let paths = self.paths(positional);
-        let inputs: Vec<Input> = paths.iter().map(|path| Input::Path(path.clone())).collect();
-        let read = || load_with(&inputs, &self.load_options());
-        if !self.reads_the_cluster(&paths) {
-            let here = [Input::Path(PathBuf::from("."))];
-            return Ok(if paths.is_empty() { load_with(&here, &self.load_options()) } else { read() });
+    /// Reads the manifests of [`ManifestArguments::read`] again, without a word: for those who look at them over and over.
+    pub fn read_again(&self, positional: &[PathBuf]) -> Loaded {
+        let mut paths = self.paths(positional);
+        if paths.is_empty() {
+            paths.push(PathBuf::from("."));
         }
-        let options =
-            podgate_kube::Options { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        let snapshot = podgate_kube::read(&options, &self.load_options(), &|_, _| {})
-            .map_err(|error| Failure::bad(error.to_string()))?;
-        Ok(if paths.is_empty() { snapshot.loaded } else { on_top(snapshot.loaded, read()) })
+        let inputs: Vec<Input> = paths.into_iter().map(Input::Path).collect();
+        load_with(&inputs, &self.load_options())
+    }
+
+    /// The manifests on top of what the cluster has, where both are named.
+    pub fn read_on_top(&self, positional: &[PathBuf], cluster: Loaded) -> Loaded {
+        match self.paths(positional).is_empty() {
+            true => cluster,
+            false => on_top(cluster, self.read_again(positional)),
+        }
+    }
+
+    /// Which cluster is meant.
+    pub fn cluster(&self) -> podgate_kube::Options {
+        podgate_kube::Options { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
 
     /// Whether a live cluster is read, because it is asked for or because nothing else is named by kubectl's plugin.

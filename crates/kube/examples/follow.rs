@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     found.iter().for_each(|found| println!("  {found}"));
                 }
                 News::Synced(what) => println!("synced {}", what.resource()),
+                News::Resumed(what) => println!("resumed {}", what.resource()),
                 News::Absent(what) => println!("absent {}", what.resource()),
                 News::Interrupted { why, retry_in, .. } => println!("{why} (again in {retry_in:?})"),
             }

@@ -14,6 +14,7 @@ mod client;
 mod connect;
 mod error;
 mod kinds;
+mod mirror;
 mod pages;
 mod watch;
 mod write;
@@ -25,6 +26,7 @@ use podgate_api::{Diagnostic, Input, LoadOptions, Loaded, Severity, Source, load
 
 pub use client::Client;
 pub use error::Error;
+pub use mirror::{Following, Mirror, follow};
 pub use watch::{Item, News, Pace, Watched, Watching, watch, watch_at};
 pub use write::{Condition, EventAbout, EventKind};
 
@@ -57,6 +59,21 @@ pub fn read(
     reading: &LoadOptions,
     progress: &dyn Fn(&str, usize),
 ) -> Result<Snapshot, Error> {
+    read_kinds(options, reading, progress, |_| true)
+}
+
+/// As [`read`], without the kinds that [`watch`] follows: what a [`Mirror`] can't hear of.
+pub fn read_others(options: &Options, reading: &LoadOptions) -> Result<Snapshot, Error> {
+    let is_followed = |resource: &str| Watched::ALL.iter().any(|what| what.resource() == resource);
+    read_kinds(options, reading, &|_, _| {}, |resource| !is_followed(resource))
+}
+
+fn read_kinds(
+    options: &Options,
+    reading: &LoadOptions,
+    progress: &dyn Fn(&str, usize),
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Snapshot, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -64,7 +81,7 @@ pub fn read(
     runtime.block_on(async {
         let server = connect::connect(options, true).await?;
         let mut diagnostics = Vec::new();
-        let inputs = inputs(&server, progress, &mut diagnostics).await?;
+        let inputs = inputs(&server, progress, is_wanted, &mut diagnostics).await?;
         let mut loaded = load_with(&inputs, reading);
         diagnostics.append(&mut loaded.diagnostics);
         loaded.diagnostics = diagnostics;
@@ -75,12 +92,15 @@ pub fn read(
 async fn inputs(
     server: &Server,
     progress: &dyn Fn(&str, usize),
+    is_wanted: impl Fn(&str) -> bool,
     found: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Input>, Error> {
     let mut kinds: Vec<Kind> = kinds::BUILT_IN.to_vec();
-    for custom in kinds::CUSTOM {
+    let has_wanted = |custom: &&Custom| custom.kinds.iter().any(|kind| is_wanted(kind.resource));
+    for custom in kinds::CUSTOM.iter().filter(has_wanted) {
         kinds.extend(served(server, custom, found).await?);
     }
+    kinds.retain(|kind| is_wanted(kind.resource));
     let lists = kinds.iter().map(|kind| pages::list(server, kind, progress));
     let mut inputs = Vec::new();
     for (kind, listed) in kinds.iter().zip(join_all(lists).await) {

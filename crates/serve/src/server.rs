@@ -135,6 +135,8 @@ fn router(app: App, access: Access) -> Router {
         })
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(from_fn_with_state(access, admit))
+        // For whoever looks whether the server lives, and knows no token.
+        .route("/healthz", get(async || "ok\n"))
         .layer(from_fn(headers))
         .with_state(app)
 }

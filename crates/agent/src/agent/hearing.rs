@@ -67,6 +67,7 @@ impl Agent {
         | News::Unreadable(what, ..)
         | News::Synced(what)
         | News::Absent(what)
+        | News::Resumed(what)
         | News::Interrupted { what, .. }) = news;
         let source = self.sources.entry(*what).or_default();
         let label = Resource { resource: what.resource() };
@@ -88,6 +89,7 @@ impl Agent {
                 source.is_absent = true;
                 source.interrupted.clear();
             }
+            News::Resumed(_) => source.interrupted.clear(),
             News::Applied(what, item) => {
                 source.interrupted.clear();
                 source.is_absent = false;

@@ -1,5 +1,6 @@
 //! `podgate ui`: the page on this machine.
 
+mod cluster;
 mod flows;
 mod lab;
 mod objects;

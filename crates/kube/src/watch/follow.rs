@@ -44,6 +44,8 @@ pub(super) struct Follower<S> {
     garbage: u32,
     /// The last news were that the server doesn't have the kind.
     is_absent: bool,
+    /// The last news were that it can't be followed.
+    is_interrupted: bool,
 }
 
 /// How a connection ended.
@@ -96,6 +98,7 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
             streams: true,
             garbage: 0,
             is_absent: false,
+            is_interrupted: false,
         }
     }
 
@@ -215,6 +218,7 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
         }
         if self.version.is_none() && !self.streams {
             self.version = Some(list::list(&self.client, self.what, kind, reader, &self.sink).await?);
+            self.is_interrupted = false;
         }
         // Servers end watches: not all of them at the same time.
         let seconds = around(Duration::from_secs(450), 0.33).as_secs();
@@ -232,6 +236,7 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
             Err(fault) => return Err(fault.into()),
         };
         if self.version.is_none() {
+            self.is_interrupted = false;
             self.say(vec![News::Listing(self.what)]);
         }
         self.stream(Lines::new(answer.into_body()), reader).await
@@ -242,6 +247,7 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
         let resync = self.resync.clone();
         let silence = around(self.pace.silence, 0.2);
         let mut heard = Instant::now();
+        let settled = heard + SETTLED.min(self.pace.silence / 4);
         let mut decoding: Option<JoinHandle<Batch>> = None;
         let mut ended: Option<Ended> = None;
         loop {
@@ -279,6 +285,8 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
                         Err(why) => ended = Some(Ended::Failed(Fault::Unreachable(why))),
                     }
                 }
+                // A watch with nothing to tell keeps silent.
+                () = sleep_until(settled), if self.is_interrupted => self.resumed(),
                 () = sleep_until(heard + silence), if ended.is_none() => {
                     let why = format!("nothing was heard for {} seconds", silence.as_secs());
                     ended = Some(Ended::Failed(Fault::Unreachable(why)));
@@ -300,6 +308,7 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
             // A watch that goes on from where the last one ended is a success as soon as it says something.
             if self.version.is_some() {
                 self.backoff.reset();
+                self.resumed();
             }
         }
         if batch.version.is_some() {
@@ -358,7 +367,14 @@ impl<S: Fn(std::time::Instant, Vec<News>) + Send + Sync> Follower<S> {
         (self.sink)(std::time::Instant::now(), news);
     }
 
+    fn resumed(&mut self) {
+        if std::mem::take(&mut self.is_interrupted) {
+            self.say(vec![News::Resumed(self.what)]);
+        }
+    }
+
     async fn interrupted(&mut self, why: String, retry_in: Duration) {
+        self.is_interrupted = true;
         self.say(vec![News::Interrupted { what: self.what, why, retry_in }]);
         self.wait(retry_in).await;
     }

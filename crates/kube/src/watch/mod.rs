@@ -124,6 +124,8 @@ pub enum News {
     /// The server doesn't serve the kind: a custom resource that isn't installed. Looked for again every
     /// minute; counts as synced and empty.
     Absent(Watched),
+    /// After an interruption: a watch goes on from what was told last.
+    Resumed(Watched),
     /// The connection failed; it is tried again after the delay. The last state holds.
     Interrupted {
         /// The kind.

@@ -105,8 +105,25 @@ fn a_connection_that_is_half_open_is_given_up() {
     followed.expect(&["listing pods", "applied Pod shop/a 1", "synced pods"]);
     followed.expect_start("interrupted pods: ");
     assert!(began.elapsed() >= Duration::from_millis(200));
-    followed.expect(&["deleted Pod shop/a u-a"]);
+    followed.expect(&["resumed pods", "deleted Pod shop/a u-a"]);
     assert_eq!(paths(&api)[..3], [STREAMED, "limit=1", "watch=true&resourceVersion=5"]);
+}
+
+#[test]
+fn a_watch_that_goes_on_and_has_nothing_to_tell_has_resumed() {
+    let api = scripted(
+        "silent",
+        vec![
+            stream([added("a", 1), list_ends(5), Step::Break]),
+            Reply::Answer(200, list("Pod", "5", "", &[])),
+            stream([Step::Hold]),
+        ],
+    );
+    let pace = Pace { silence: Duration::from_secs(20), ..PACE };
+    let mut followed = follow(&api.kubeconfig, &[Watched::Pods], pace);
+    followed.expect(&["listing pods", "applied Pod shop/a 1", "synced pods"]);
+    followed.expect_start("interrupted pods: ");
+    followed.expect(&["resumed pods"]);
 }
 
 #[test]

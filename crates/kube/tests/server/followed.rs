@@ -86,6 +86,7 @@ pub fn told(news: &News) -> String {
             format!("unreadable {key}: {}: {}", found[0].field, found[0].message)
         }
         News::Synced(what) => format!("synced {}", what.resource()),
+        News::Resumed(what) => format!("resumed {}", what.resource()),
         News::Absent(what) => format!("absent {}", what.resource()),
         News::Interrupted { what, why, .. } => format!("interrupted {}: {why}", what.resource()),
     }

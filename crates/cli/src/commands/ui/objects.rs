@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use podgate_api::Loaded;
 use podgate_lab::enforce::Files;
@@ -10,12 +10,10 @@ use podgate_serve::Inventory;
 use podgate_serve::source::watch;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::cluster;
 use crate::input::ManifestArguments;
 use crate::outcome::Failure;
 use crate::style;
-
-/// How often a cluster is read.
-const CLUSTER_EVERY: Duration = Duration::from_secs(15);
 
 /// The objects as they are now.
 pub fn read(manifests: &ManifestArguments, paths: &[PathBuf]) -> Result<Inventory, Failure> {
@@ -52,14 +50,11 @@ pub fn follow(
     }
     std::thread::spawn(move || {
         if is_cluster {
-            loop {
-                std::thread::sleep(CLUSTER_EVERY);
-                tell(&manifests, &paths, &sender);
-            }
+            return cluster::follow(&manifests, &paths, &sender);
         }
         let roots = if named.is_empty() { vec![PathBuf::from(".")] } else { named };
         match Files::new(roots) {
-            Ok(files) => watch_files(files, || tell(&manifests, &paths, &sender)),
+            Ok(files) => watch_files(files, || tell(&sender, Ok(manifests.read_again(&paths)))),
             Err(error) => style::warning(&format!("{error}: changes of the manifests are not seen")),
         }
     });
@@ -84,25 +79,26 @@ fn watch_files(mut files: Files, mut changed: impl FnMut()) {
 }
 
 /// Tells the page what is there now, or why it can't be read.
-fn tell(manifests: &ManifestArguments, paths: &[PathBuf], sender: &watch::Sender<Arc<Inventory>>) {
+pub fn tell(sender: &watch::Sender<Arc<Inventory>>, read: Result<Loaded, Failure>) {
     let last = sender.borrow().clone();
-    let read = manifests.read_again(paths).and_then(not_empty);
-    let next = match read {
+    let next = match read.and_then(not_empty) {
         Ok(loaded) if loaded == last.loaded && last.stale.is_none() => return,
         Ok(loaded) if loaded == last.loaded => Inventory { stale: None, ..(*last).clone() },
         Ok(loaded) => Inventory { revision: last.revision + 1, loaded, stale: None, ..(*last).clone() },
-        Err(failure) if last.stale.is_some() => {
-            // The page says since when.
-            drop(failure);
-            return;
-        }
-        Err(failure) => {
-            let since = jiff::Timestamp::now().strftime("%H:%M:%S");
-            let stale = Some(format!("since {since} UTC: {}", failure.message));
-            Inventory { stale, ..(*last).clone() }
-        }
+        Err(failure) => return stale(sender, &failure.message),
     };
     sender.send_replace(Arc::new(next));
+}
+
+/// Tells the page that what it has is old from now on.
+pub fn stale(sender: &watch::Sender<Arc<Inventory>>, why: &str) {
+    let last = sender.borrow().clone();
+    // The page says since when: the first time counts.
+    if last.stale.is_none() {
+        let since = jiff::Timestamp::now().strftime("%H:%M:%S");
+        let stale = Some(format!("since {since} UTC: {why}"));
+        sender.send_replace(Arc::new(Inventory { stale, ..(*last).clone() }));
+    }
 }
 
 fn not_empty(loaded: Loaded) -> Result<Loaded, Failure> {

@@ -1,0 +1,194 @@
+//! `podgate ui --cluster` on a real API server, with the rights that the chart gives to the page and no others. Needs
+//! root.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use podgate_lab::netns;
+use podgate_lab_kubernetes::cluster::CONTROL_PLANE_VARIABLE;
+use podgate_lab_kubernetes::{Cluster, Options, Part, Room};
+use serde_json::Value;
+
+const PODGATE: &str = env!("CARGO_BIN_EXE_podgate");
+/// Enough for a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: podgate-system}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+";
+
+const POLICY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web}
+spec: {podSelector: {matchLabels: {app: web}}}
+";
+
+fn control_plane() -> PathBuf {
+    if let Some(path) = std::env::var_os(CONTROL_PLANE_VARIABLE).filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/control-plane");
+    let output = Command::new(&script).output().unwrap();
+    assert!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+/// The service account of the chart's page, and what it may.
+fn rights() -> String {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/podgate/golden/page.yaml");
+    let text = std::fs::read_to_string(chart).unwrap();
+    let of_the_page = |document: &&str| {
+        let has = |line: &str| document.lines().any(|one| one == line);
+        has("  name: podgate-page")
+            && ["kind: ServiceAccount", "kind: ClusterRole", "kind: ClusterRoleBinding"].into_iter().any(has)
+    };
+    let documents: Vec<&str> = text.split("\n---\n").filter(of_the_page).collect();
+    assert_eq!(documents.len(), 3, "{text}");
+    documents.join("\n---\n")
+}
+
+/// A page in the network of the cluster's control plane.
+struct Page<'a> {
+    cluster: &'a Cluster,
+    process: Child,
+    address: String,
+}
+
+impl Page<'_> {
+    fn serve<'a>(cluster: &'a Cluster, kubeconfig: &Path) -> Page<'a> {
+        let started = netns::run(&cluster.site().netns(0), || {
+            Command::new(PODGATE)
+                .args(["ui", "--cluster", "--listen", "127.0.0.1:0", "--kubeconfig"])
+                .arg(kubeconfig)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()
+        });
+        let mut process = started.unwrap().expect("podgate runs");
+        let mut url = String::new();
+        let out = process.stdout.as_mut().expect("a pipe");
+        BufReader::new(out).read_line(&mut url).unwrap();
+        let address = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+        let address = address.unwrap_or_else(|| panic!("{url:?} is no URL")).to_owned();
+        Page { cluster, process, address }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(&self.address)?;
+            let host = &self.address;
+            write!(stream, "GET /api/v1{path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = netns::run(&self.cluster.site().netns(0), ask).unwrap().unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(" 200 "), "{path}: {text}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    /// Waits until an answer is as it has to be.
+    #[track_caller]
+    fn until(&self, path: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let answer = self.get(path);
+            if is_right(&answer) {
+                return answer;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{path} stays {answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn policies(answer: &Value) -> Vec<&str> {
+    answer["policies"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_page_follows_a_cluster_with_no_more_rights_than_the_chart_gives_it() {
+    let cluster = Cluster::start(&Options {
+        name: format!("t{}-page", std::process::id()),
+        nodes: 1,
+        control_plane: control_plane(),
+        podgate: PODGATE.into(),
+        agent: false,
+        agent_arguments: Vec::new(),
+        room: Room::Usual,
+    })
+    .unwrap();
+    cluster.apply(OBJECTS).unwrap();
+    cluster.apply(&rights()).unwrap();
+    cluster.wait_ready("default", "deployment/web").unwrap();
+    let token = ["-n", "podgate-system", "create", "token", "podgate-page", "--duration=1h"];
+    let token = cluster.kubectl(&token).unwrap();
+    let server = cluster
+        .kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    let authority = cluster
+        .kubectl(&["config", "view", "--raw", "--minify", "-o", "jsonpath={.clusters[0].cluster}"])
+        .unwrap();
+    let mut of_server: Value = serde_json::from_str(&authority).unwrap();
+    of_server["server"] = server.into();
+    let text = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "page",
+        "clusters": [{"name": "page", "cluster": of_server}],
+        "users": [{"name": "page", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "page", "context": {"cluster": "page", "user": "page"}}],
+    });
+    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+
+    let page = Page::serve(&cluster, &kubeconfig);
+    let status = page.get("/status");
+    assert_eq!(status["problems"], serde_json::json!([]), "nothing is forbidden: {status}");
+    let web = page.get("/places").to_string();
+    assert!(web.contains("default/web[Deployment]"), "pods are known by their workload: {web}");
+    assert!(policies(&page.get("/policies")).is_empty());
+
+    // What the watch tells of.
+    cluster.apply(POLICY).unwrap();
+    page.until("/policies", |answer| policies(answer).len() == 1);
+    cluster.kubectl(&["delete", "networkpolicy", "web"]).unwrap();
+    page.until("/policies", |answer| policies(answer).is_empty());
+    let before = page.get("/status")["revision"].as_u64().unwrap();
+    cluster.kubectl(&["scale", "deployment/web", "--replicas=0"]).unwrap();
+    page.until("/status", |answer| answer["revision"].as_u64().unwrap() > before);
+
+    // A server that is away makes the page old, not empty; and it is told when it is back.
+    cluster.kill(Part::ApiServer).unwrap();
+    let stale = page.until("/status", |answer| !answer["stale"].is_null());
+    assert!(stale["stale"].as_str().unwrap().contains("since "), "{stale}");
+    cluster.start_part(Part::ApiServer).unwrap();
+    page.until("/status", |answer| answer["stale"].is_null());
+}
