@@ -18,7 +18,7 @@ use crate::ask::Ask;
 use crate::fault::Fault;
 use crate::map::edges::{Draft, Drafts};
 use crate::map::layout::{Item, lay_out};
-use crate::matrix::seen;
+use crate::matrix::{seen, was_cut};
 use crate::model::{MapEdge, MapGroup, MapNode, MapView, Place, Scope, Seen};
 use crate::places::{NODE, Namer, OUTSIDE};
 use crate::table::Party;
@@ -42,7 +42,7 @@ pub fn map(ask: &Ask) -> Result<MapView, Fault> {
     let pairs = seen(ask, ask.window()?, &mut namer)?;
     let mut drafts = Drafts::new(snapshot, scope, &namespaces, &mut namer);
     for (key, pair) in &pairs {
-        drafts.see(*key, pair.seen, &mut namer);
+        drafts.see(*key, pair.seen, pair.ports.values().any(was_cut), &mut namer);
     }
     let focus = match ask.text("focus") {
         Some(id) => {
@@ -94,10 +94,12 @@ impl View<'_> {
                 self.edge(from, to, draft, folded)
             })
             .collect();
+        let crowded = self.crowd(&mut edges, nodes.len());
         edges.sort_by_key(|edge| {
             let seen = edge.seen.unwrap_or_default();
             let count = seen.allowed + seen.denied;
             let rank = match () {
+                () if edge.crowded => 5,
                 () if seen.denied > 0 => 0,
                 () if seen.staged > 0 => 1,
                 () if edge.folded => 4,
@@ -108,7 +110,8 @@ impl View<'_> {
         });
         let more_edges = edges.len().saturating_sub(most);
         let (groups, group_of) = self.groups(&nodes);
-        let weights = weights(&edges, &group_of, groups.len());
+        let allowed: Vec<&MapEdge> = edges.iter().filter(|edge| !is_denied_only(edge)).collect();
+        let weights = weights(&allowed, &group_of, groups.len());
         let items: Vec<Item> = nodes
             .iter()
             .enumerate()
@@ -118,9 +121,11 @@ impl View<'_> {
                 hub: hubs[at].is_some(),
             })
             .collect();
+        // What is denied has no say about who stands where: an application keeps its shape whoever knocks.
         let links: Vec<(usize, usize)> =
-            edges.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
-        let laid = lay_out(&items, &weights, &links);
+            allowed.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
+        let entry = groups.iter().position(String::is_empty);
+        let laid = lay_out(&items, &weights, &links, entry);
         edges.truncate(most);
         let about: Vec<About> = nodes.iter().map(|place| self.about(*place)).collect();
         MapView {
@@ -148,6 +153,7 @@ impl View<'_> {
                     egress: about[number].egress,
                     hub: hubs[number].map(str::to_owned),
                     findings: about[number].findings,
+                    crowded: crowded[number],
                 })
                 .collect(),
             edges,
@@ -170,7 +176,36 @@ impl View<'_> {
 
     fn edge(&self, from: usize, to: usize, draft: &Draft, folded: bool) -> MapEdge {
         let seen = draft.seen.or_else(|| self.is_watched.then(Seen::default));
-        MapEdge { from, to, allowed: draft.allowed.clone(), unprotected: draft.unprotected, folded, seen }
+        MapEdge {
+            from,
+            to,
+            allowed: draft.allowed.clone(),
+            unprotected: draft.unprotected,
+            folded,
+            crowded: false,
+            cut: draft.cut && draft.allowed.is_empty(),
+            seen,
+        }
+    }
+
+    /// Marks the edges that would hide all others where somebody tries everything. Returns how many each node has.
+    fn crowd(&self, edges: &mut [MapEdge], nodes: usize) -> Vec<usize> {
+        // More than a few.
+        const FEW: usize = 4;
+        let mut denied = vec![0; nodes];
+        for edge in edges.iter().filter(|edge| is_denied_only(edge) && !edge.cut) {
+            denied[edge.from] += 1;
+            denied[edge.to] += 1;
+        }
+        let mut crowded = vec![0; nodes];
+        for edge in edges.iter_mut().filter(|edge| is_denied_only(edge) && !edge.cut) {
+            edge.crowded = self.focus.is_none() && denied[edge.from].max(denied[edge.to]) > FEW;
+            if edge.crowded {
+                crowded[edge.from] += 1;
+                crowded[edge.to] += 1;
+            }
+        }
+        crowded
     }
 
     /// Nodes that a quarter of the others, or nearly, is connected with.
@@ -277,8 +312,13 @@ fn width(name: &str) -> f64 {
     text.next_multiple_of(20).max(100) as f64
 }
 
+/// Whether nothing is allowed on an edge, and it is there because somebody tried.
+fn is_denied_only(edge: &MapEdge) -> bool {
+    edge.allowed.is_empty() && edge.seen.is_some_and(|seen| seen.denied > 0)
+}
+
 /// How much goes on in each box.
-fn weights(edges: &[MapEdge], group_of: &[Option<usize>], groups: usize) -> Vec<u64> {
+fn weights(edges: &[&MapEdge], group_of: &[Option<usize>], groups: usize) -> Vec<u64> {
     let mut weights = vec![0; groups];
     for edge in edges {
         for group in [group_of[edge.from], group_of[edge.to]].into_iter().flatten() {

@@ -9,7 +9,7 @@ use podgate_policy::{PortKey, Verdict};
 use crate::ask::{Ask, Window};
 use crate::fault::Fault;
 use crate::flows::records;
-use crate::flows::seen::{Pairs, pairs};
+use crate::flows::seen::{OnPort, Pairs, pairs};
 use crate::model::{Cell, Disagreement, MatrixParty, MatrixVerdict, MatrixView, Observed, Probed};
 use crate::places::Namer;
 use crate::source::Try;
@@ -128,6 +128,11 @@ pub fn seen(ask: &Ask, window: Window, namer: &mut Namer<'_>) -> Result<Pairs, F
     }
     let records = records(&ask.server, window, Filter::default())?;
     Ok(pairs(&ask.server, window, &records, namer))
+}
+
+/// Whether most connections on a port came through in the window, and the last didn't.
+pub fn was_cut(on: &OnPort) -> bool {
+    on.last.is_some_and(|(_, verdict, _)| verdict == Verdict::Denied) && on.allowed >= on.denied.max(1)
 }
 
 /// The connections of the last probe, with their ends as places of the objects.

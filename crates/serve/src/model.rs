@@ -59,6 +59,8 @@ written! {
     CanAnswer,
     /// docs/schema/diff.schema.json.
     DiffAnswer,
+    /// `$defs/ports` of docs/schema/diff.schema.json: [`podgate_analysis::reach::NamedPorts`].
+    DiffPorts,
     /// docs/schema/replay.schema.json.
     ReplayAnswer,
     /// `$defs/finding` of docs/schema/check.schema.json.

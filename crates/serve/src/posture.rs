@@ -10,7 +10,7 @@ use crate::ask::Ask;
 use crate::fault::Fault;
 use crate::flows::{count, is_staged_denial, losses, records, seen};
 use crate::map::protection;
-use crate::matrix::{disagreements, tries};
+use crate::matrix::{disagreements, tries, was_cut};
 use crate::model::{
     DenialLine, Denials, Exposed, FindingCounts, NamespacePosture, Place, Posture, StagedPosture,
 };
@@ -38,7 +38,7 @@ pub fn posture(ask: &Ask) -> Result<Posture, Fault> {
     let mut disagreements = disagreements(ask, &pairs, &namer, &tries);
     let disagreement_count = disagreements.len() as u64;
     disagreements.truncate(MOST_DISAGREEMENTS);
-    let denials = denials(&records, &mut namer);
+    let denials = denials(&records, &pairs, &mut namer);
     let findings = snapshot.findings();
     let of_severity = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (total, namespaces) = namespaces(ask, &records, &mut namer);
@@ -166,22 +166,32 @@ fn exposed(ask: &Ask) -> Vec<Exposed> {
     exposed
 }
 
-fn denials(records: &[std::sync::Arc<FlowRecord>], namer: &mut Namer<'_>) -> Denials {
+/// What worked before comes first: of all that is denied it is the likeliest to be missed.
+fn denials(records: &[std::sync::Arc<FlowRecord>], pairs: &seen::Pairs, namer: &mut Namer<'_>) -> Denials {
     struct Line<'a> {
         count: u64,
+        before: u64,
         last: &'a FlowRecord,
     }
     let mut lines: BTreeMap<(usize, usize, Protocol, u16), Line<'_>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.verdict == FlowVerdict::Denied) {
         let ends = (namer.endpoint(&record.source), namer.endpoint(&record.destination));
         let key = (ends.0, ends.1, record.protocol, record.destination.port);
-        let line = lines.entry(key).or_insert(Line { count: 0, last: record });
+        let before = || {
+            let on = pairs.get(&ends)?.ports.get(&(record.protocol, record.destination.port))?;
+            was_cut(on).then_some(on.allowed)
+        };
+        let line = lines.entry(key).or_insert_with(|| Line {
+            count: 0,
+            before: before().unwrap_or_default(),
+            last: record,
+        });
         line.count += count(record);
         line.last = record;
     }
     let all: u64 = lines.values().map(|line| line.count).sum();
     let mut lines: Vec<_> = lines.into_iter().collect();
-    let newest = |line: &Line<'_>| (line.count, line.last.time);
+    let newest = |line: &Line<'_>| (line.before > 0, line.count, line.last.time);
     lines.sort_by(|(a, line_a), (b, line_b)| newest(line_b).cmp(&newest(line_a)).then_with(|| a.cmp(b)));
     let top = lines.iter().take(MOST_DENIALS).map(|((from, to, protocol, port), line)| DenialLine {
         from: namer.get(*from).clone(),
@@ -189,6 +199,7 @@ fn denials(records: &[std::sync::Arc<FlowRecord>], namer: &mut Namer<'_>) -> Den
         protocol: protocol.to_string(),
         port: *port,
         count: line.count,
+        before: line.before,
         by: denied_by(line.last),
         last: line.last.time,
         record: if line.last.id.is_unset() { String::new() } else { line.last.id.to_string() },

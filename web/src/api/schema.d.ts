@@ -586,6 +586,11 @@ export interface components {
         };
         /** @description Denied connections between two places on one port. */
         DenialLine: {
+            /**
+             * Format: int64
+             * @description How many came through in the window before, where most did: what worked and was cut comes first. Else 0.
+             */
+            before: number;
             /** @description What denied it, in words. */
             by: string;
             /**
@@ -981,6 +986,13 @@ export interface components {
         MapEdge: {
             /** @description Ports that policy allows; empty: none. */
             allowed: string;
+            /**
+             * @description Policy allows nothing on it and connections were denied, as on more edges of one of its ends than one can tell
+             *     apart: somebody tries everything, or everybody tries one. Never so where something was `cut`.
+             */
+            crowded?: boolean;
+            /** @description On some port connections came through at least as often as not, and the last was denied. */
+            cut?: boolean;
             /** @description One end is a hub. */
             folded: boolean;
             /** @description Index of the node that connects. */
@@ -1019,6 +1031,8 @@ export interface components {
         };
         /** @description A node of a map. */
         MapNode: components["schemas"]["Place"] & {
+            /** @description Its edges that are `crowded`, with those that were left out. */
+            crowded: number;
             /** @description Some policy has a say about where all of it connects to. */
             egress: boolean;
             /** @description Findings about it or its policies. */
@@ -1092,8 +1106,8 @@ export interface components {
         MatrixVerdict: {
             /** @description IPv6 ports in words, where they are not the same. */
             ipv6?: string;
-            /** @description In numbers: `ranges` of `protocol`, `first`, `last`. */
-            named: Record<string, never>;
+            /** @description In numbers too. */
+            named: components["schemas"]["DiffPorts"];
             /** @description Policy tells the pods of an end apart: the ports are those of some pods. /why has which. */
             partly?: boolean;
             /** @description In words: `none`, `all`, `TCP 80,443`; for both families where they are the same. */

@@ -28,12 +28,9 @@ export type MapEdge = Schemas['MapEdge'];
 export type Seen = Schemas['Seen'];
 export type EdgeDetails = Schemas['EdgeDetails'];
 export type MatrixParty = Schemas['MatrixParty'];
-export type PortRange = { protocol: string; first: number; last: number };
-// The document leaves open what `named` is made of.
-export type MatrixVerdict = Omit<Schemas['MatrixVerdict'], 'named'> & {
-  named: { ports: string; ranges: PortRange[] };
-};
-export type MatrixView = Omit<Schemas['MatrixView'], 'verdicts'> & { verdicts: MatrixVerdict[] };
+export type PortRange = Schemas['DiffRange'];
+export type MatrixVerdict = Schemas['MatrixVerdict'];
+export type MatrixView = Schemas['MatrixView'];
 
 export type CanAnswer = Schemas['CanAnswer'];
 export type Explained = Schemas['CanExplained'];

@@ -1,6 +1,6 @@
 import type { MapEdge } from '../api/types';
 
-/** What an edge may be, the weightiest first: an edge that is several is drawn as the first that is on. */
+/** What an edge may be, the weightiest first. */
 export const LAYERS = ['denied', 'staged', 'unprotected', 'seen', 'unused', 'allowed'] as const;
 export type Layer = (typeof LAYERS)[number];
 
@@ -30,6 +30,9 @@ export const LAYER_TEXT: Record<Layer, LayerText> = {
 export function isPressing(layer: Layer): boolean {
   return layer === 'denied' || layer === 'staged';
 }
+
+/** What lies below what: what is really used is never hidden by anything else. */
+export const DRAWN: readonly Layer[] = ['allowed', 'unused', 'unprotected', 'denied', 'staged', 'seen'];
 
 /** The order in which people read them. */
 export const LAYER_ORDER: readonly Layer[] = ['allowed', 'seen', 'denied', 'staged', 'unused', 'unprotected'];
@@ -73,7 +76,11 @@ export function facts(edge: MapEdge): Layer[] {
   });
 }
 
-/** What an edge is drawn as; nothing when all that it is is off. */
+/**
+ * What an edge is drawn as: the weightiest of what is on, nothing when all that it is is off. Denials on other ports
+ * don't make an edge that policy allows a denied one.
+ */
 export function look(edge: MapEdge, on: ReadonlySet<Layer>): Layer | undefined {
-  return facts(edge).find((layer) => on.has(layer));
+  const shown = facts(edge).filter((layer) => on.has(layer));
+  return (edge.allowed === '' ? undefined : shown.find((layer) => layer !== 'denied')) ?? shown[0];
 }

@@ -2,7 +2,7 @@ import type { Palette } from '../canvas/palette';
 import { fitted } from '../canvas/surface';
 import { overlaps, visible, type Box, type Size, type Viewport } from '../canvas/viewport';
 import { bounds, pointAt, type Curve } from './geometry';
-import { LAYERS, isPressing, type Layer } from './layers';
+import { DRAWN, LAYERS, isPressing, type Layer } from './layers';
 import { isSubject, type Lit, type Looks, type Scene } from './scene';
 
 /** Below this scale nodes are too small for their names. */
@@ -146,7 +146,7 @@ function paintGroups(context: CanvasRenderingContext2D, picture: Picture, seen: 
 function paintGroupNames(context: CanvasRenderingContext2D, picture: Picture, seen: Box): void {
   const { scene, palette, view, font } = picture;
   const far = view.scale < FAR;
-  for (const group of scene.map.groups) {
+  for (const [index, group] of scene.map.groups.entries()) {
     if (!overlaps(group, seen)) continue;
     const left = group.x * view.scale + view.dx;
     const top = group.y * view.scale + view.dy;
@@ -175,6 +175,12 @@ function paintGroupNames(context: CanvasRenderingContext2D, picture: Picture, se
       context.globalAlpha = 1;
       context.fillStyle = palette.text;
       context.fillText(text, left + width / 2, top + height / 2 + 0.5);
+      const folded = picture.looks.foldedIn[index] ?? 0;
+      if (folded > 0 && height > 40) {
+        context.font = `700 10px ${font}`;
+        context.fillStyle = palette.layer.denied;
+        context.fillText(`✕ ${folded}`, left + width / 2, top + height / 2 + size * 1.1 + 4);
+      }
     } else {
       context.textAlign = 'left';
       context.textBaseline = 'middle';
@@ -194,8 +200,11 @@ function paintEdges(
   // Thin lines stay visible from afar, and don't grow fat when one comes near.
   const unit = 1 / Math.max(view.scale, 0.05);
   const thick = Math.min(unit, 2.5) * Math.min(1.25, Math.max(0.55, view.scale));
-  for (const layer of LAYERS.toReversed()) {
-    const own = edges.filter((index) => looks.look[index] === layer);
+  const isFaint = (index: number) =>
+    scene.map.edges[index]?.crowded === true && looks.look[index] === 'denied' && !strong.has(index);
+  paintFaint(context, picture, edges.filter(isFaint), thick);
+  for (const layer of DRAWN) {
+    const own = edges.filter((index) => looks.look[index] === layer && !isFaint(index));
     if (own.length === 0) continue;
     const stroke = STROKES[layer];
     context.strokeStyle = palette.layer[layer];
@@ -218,10 +227,37 @@ function paintEdges(
       context.beginPath();
       for (const index of some) head(context, scene.curves[index]!, 5 + width * 1.4);
       context.fill();
-      if (isPressing(layer)) {
-        for (const index of some) sign(context, picture, scene.curves[index]!, layer);
+      for (const index of some) {
+        if (isPressing(layer)) sign(context, picture, scene.curves[index]!, layer);
+        else if (looks.marked[index]) sign(context, picture, scene.curves[index]!, 'denied');
       }
     }
+  }
+  context.globalAlpha = 1;
+}
+
+/** Denied edges that are too many to each deserve a look: below all others, and without signs. */
+function paintFaint(
+  context: CanvasRenderingContext2D,
+  picture: Picture,
+  edges: readonly number[],
+  thick: number,
+): void {
+  const { scene, palette, view } = picture;
+  if (edges.length === 0) return;
+  context.globalAlpha = edges.length > 60 ? 0.22 : 0.42;
+  context.strokeStyle = palette.layer.denied;
+  context.fillStyle = palette.layer.denied;
+  context.lineWidth = 1.1 * thick;
+  context.setLineDash(STROKES.denied.dash.map((length) => length * Math.max(thick, 0.8)));
+  context.beginPath();
+  for (const index of edges) trace(context, scene.curves[index]!);
+  context.stroke();
+  context.setLineDash([]);
+  if (view.scale >= HEADS_FROM) {
+    context.beginPath();
+    for (const index of edges) head(context, scene.curves[index]!, 5);
+    context.fill();
   }
   context.globalAlpha = 1;
 }
@@ -243,6 +279,8 @@ function head(context: CanvasRenderingContext2D, curve: Curve, length: number): 
 /** A cross or a diamond on the middle of an edge. */
 function sign(context: CanvasRenderingContext2D, picture: Picture, curve: Curve, layer: Layer): void {
   const { palette } = picture;
+  const [stroke, fill] = [context.strokeStyle, context.fillStyle];
+  context.strokeStyle = palette.layer[layer];
   const { x, y } = pointAt(curve, 0.5);
   const r = 5.5;
   context.beginPath();
@@ -266,7 +304,8 @@ function sign(context: CanvasRenderingContext2D, picture: Picture, curve: Curve,
     context.lineTo(x - 2.4, y + 2.4);
     context.stroke();
   }
-  context.fillStyle = palette.layer[layer];
+  context.strokeStyle = stroke;
+  context.fillStyle = fill;
 }
 
 function paintNode(
@@ -326,6 +365,30 @@ function paintNode(
   context.fillStyle = palette.text;
   context.fillText(fitted(context, node.name, room), box.x + 8 + (node.findings > 0 ? 12 : 0), middle);
   paintBadges(context, picture, index, box);
+  paintFolded(context, picture, index, box);
+}
+
+/** How many denied edges are folded at a node: on its lower edge, on the left. */
+function paintFolded(context: CanvasRenderingContext2D, picture: Picture, index: number, box: Box): void {
+  const number = picture.looks.foldedAt[index] ?? 0;
+  if (number === 0) return;
+  const { palette, font } = picture;
+  context.font = `700 8px ${font}`;
+  context.textAlign = 'left';
+  context.textBaseline = 'middle';
+  const text = `✕ ${number}`;
+  const width = context.measureText(text).width + 8;
+  const x = box.x + 6;
+  const y = box.y + box.h;
+  context.beginPath();
+  context.roundRect(x, y - 5.5, width, 11, 5.5);
+  context.fillStyle = palette.node;
+  context.fill();
+  context.lineWidth = 1;
+  context.strokeStyle = palette.layer.denied;
+  context.stroke();
+  context.fillStyle = palette.layer.denied;
+  context.fillText(text, x + 4, y + 0.5);
 }
 
 function side(

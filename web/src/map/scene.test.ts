@@ -20,6 +20,7 @@ function node(id: string, x: number, y: number, more: Partial<MapNode> = {}): Ma
     ingress: true,
     egress: true,
     findings: 0,
+    crowded: 0,
     ...more,
   };
 }
@@ -70,8 +71,10 @@ describe('layers', () => {
 
   it('draws an edge as the weightiest of what is on', () => {
     const both = edge(0, 1, { seen: { ...seen, allowed: 4, denied: 1, staged: 2 } });
-    expect(look(both, new Set(DEFAULT_LAYERS))).toBe('denied');
-    expect(look(both, layersOf(['seen,staged']))).toBe('staged');
+    expect(look(both, new Set(DEFAULT_LAYERS))).toBe('staged');
+    expect(look(both, layersOf(['seen,denied']))).toBe('seen');
+    expect(look(both, layersOf(['denied']))).toBe('denied');
+    expect(look({ ...both, allowed: '' }, layersOf(['seen,denied']))).toBe('denied');
     expect(look(both, layersOf(['unused']))).toBeUndefined();
   });
 
@@ -92,6 +95,46 @@ describe('scene', () => {
     expect(seenNow.plain).toEqual([true, true, true, false, true]);
     expect(it_.badges[0]).toEqual([{ hub: 3, sign: 'D' }]);
     expect(it_.badges[3]).toEqual([]);
+  });
+
+  it('folds denied edges where they crowd, and says how many', () => {
+    const denied = { allowed: '', seen: { ...seen, denied: 4 } };
+    const prober = scene({
+      ...map(
+        [
+          node('a/prober', 10, 10, { group: 0, crowded: 2 }),
+          node('b/x', 310, 10, { group: 1, crowded: 1 }),
+          node('b/y', 310, 60, { group: 1, crowded: 1 }),
+          node('b/z', 310, 90, { group: 1 }),
+        ],
+        [
+          edge(0, 3, { ...denied, cut: true }),
+          edge(0, 2, { ...denied, crowded: true }),
+          edge(0, 1, { ...denied, crowded: true }),
+          edge(1, 3, { seen: { ...seen, allowed: 1, denied: 1 } }),
+          edge(2, 3, { seen: { ...seen, allowed: 1 } }),
+        ],
+      ),
+      groups: ['a', 'b'].map((name, index) => ({ name, x: index * 300, y: 0, w: 200, h: 200 })),
+    });
+    const folded = looks(prober, new Set(DEFAULT_LAYERS));
+    expect(folded.plain).toEqual([true, false, false, true, true]);
+    expect([folded.folded, folded.foldedAt, folded.foldedIn]).toEqual([2, [2, 1, 1, 0], [2, 2]]);
+    expect(folded.bundles.map(({ count }) => count)).toEqual([1]);
+    expect(nodeSentence(prober, folded, 0)).toContain('3 edges where all is denied, 2 of them folded');
+    expect(edgeSentence(prober.map, prober.map.edges[0]!)).toContain('it worked before');
+    expect([...lit(prober, folded, { node: 0 }).edges].sort()).toEqual([0, 1, 2]);
+    const all = looks(prober, new Set(DEFAULT_LAYERS), true);
+    expect([all.plain.every(Boolean), all.folded]).toEqual([true, 0]);
+    const off = looks(prober, layersOf(['seen']));
+    expect([off.folded, off.foldedAt]).toEqual([0, [0, 0, 0, 0]]);
+  });
+
+  it('marks what is allowed and was denied on other ports', () => {
+    const both = { seen: { ...seen, allowed: 1, denied: 1 } };
+    const two = scene(map([node('a/x', 0, 0), node('a/y', 300, 0)], [edge(0, 1, both), edge(1, 0)]));
+    expect(looks(two, new Set(DEFAULT_LAYERS)).marked).toEqual([true, false]);
+    expect(looks(two, layersOf(['seen'])).marked).toEqual([false, false]);
   });
 
   it('takes edges between namespaces together, and is as bad as the worst of them', () => {
@@ -159,7 +202,7 @@ describe('scene', () => {
     expect(nodeSentence(open_, looks(open_, new Set()), 0)).toContain(
       'anybody may connect to it; it may connect anywhere',
     );
-    expect(nodeSentence(it_, seenNow, 2)).toContain('2 edges with denied connections');
+    expect(nodeSentence(it_, seenNow, 2)).toContain('2 edges where all is denied');
     expect(edgeSentence(shop, shop.edges[2]!)).toBe(
       'web/frontend to data/database; not allowed; seen 0, denied 3.',
     );

@@ -89,6 +89,13 @@ export function scene(map: MapView): Scene {
 export interface Looks {
   look: readonly (Layer | undefined)[];
   plain: readonly boolean[];
+  /** Edges that policy allows, and that were denied on other ports: where it isn't one denial among many. */
+  marked: readonly boolean[];
+  /** How many crowded edges are not drawn, by node and by namespace. */
+  foldedAt: readonly number[];
+  foldedIn: readonly number[];
+  /** All of them, with those that were left out of the answer. */
+  folded: number;
   /** Edges between namespaces, taken together: what there is to see from afar. Most edges first. */
   bundles: readonly Bundle[];
 }
@@ -101,14 +108,51 @@ export interface Bundle {
   layer: Layer;
 }
 
-/** Edges of hubs wait until somebody asks for them. What was denied or would be never hides. */
-export function looks(scene: Scene, on: ReadonlySet<Layer>): Looks {
-  const looked = scene.map.edges.map((edge) => look(edge, on));
-  const plain = scene.map.edges.map((edge, index) => {
+/**
+ * Edges of hubs wait until somebody asks for them, and so do denied ones where they crowd, unless `all` of these are
+ * wanted. Nothing else that was denied or would be hides.
+ */
+export function looks(scene: Scene, on: ReadonlySet<Layer>, all = false): Looks {
+  const { nodes, edges, groups } = scene.map;
+  const looked = edges.map((edge) => look(edge, on));
+  const folds = (index: number) => edges[index]?.crowded === true && looked[index] === 'denied' && !all;
+  const plain = edges.map((edge, index) => {
     const layer = looked[index];
-    return layer !== undefined && (!edge.folded || isPressing(layer));
+    return layer !== undefined && !folds(index) && (!edge.folded || isPressing(layer));
   });
-  return { look: looked, plain, bundles: bundles(scene, looked, plain) };
+  const marked = edges.map(
+    (edge, index) =>
+      on.has('denied') &&
+      looked[index] !== 'denied' &&
+      (edge.seen?.denied ?? 0) > 0 &&
+      edge.allowed !== '' &&
+      !nodes[edge.from]?.crowded &&
+      !nodes[edge.to]?.crowded,
+  );
+  const isFolding = on.has('denied') && !all;
+  const foldedAt = nodes.map((node) => (isFolding ? node.crowded : 0));
+  const foldedIn = groups.map(() => 0);
+  edges.forEach((edge, index) => {
+    if (!folds(index)) return;
+    const from = nodes[edge.from]?.group ?? undefined;
+    const to = nodes[edge.to]?.group ?? undefined;
+    if (from !== undefined) foldedIn[from]! += 1;
+    if (to !== undefined && to !== from) foldedIn[to]! += 1;
+  });
+  return {
+    look: looked,
+    plain,
+    marked,
+    foldedAt,
+    foldedIn,
+    folded: isFolding ? crowded(scene.map) : 0,
+    bundles: bundles(scene, looked, plain),
+  };
+}
+
+/** How many edges crowd: each is counted at both of its ends. */
+export function crowded(map: MapView): number {
+  return map.nodes.reduce((sum, node) => sum + node.crowded, 0) / 2;
 }
 
 function bundles(scene: Scene, looked: readonly (Layer | undefined)[], plain: readonly boolean[]): Bundle[] {
@@ -233,15 +277,19 @@ export function nodeSentence(scene: Scene, looks: Looks, index: number): string 
   const node = scene.map.nodes[index];
   if (node === undefined) return '';
   const edges = (scene.edgesOf[index] ?? []).filter((edge) => looks.look[edge] !== undefined);
-  const out = edges.filter((edge) => scene.map.edges[edge]?.from === index).length;
   const denied = edges.filter((edge) => looks.look[edge] === 'denied').length;
+  const others = edges.filter((edge) => looks.look[edge] !== 'denied');
+  const out = others.filter((edge) => scene.map.edges[edge]?.from === index).length;
+  const folded = looks.foldedAt[index] ?? 0;
   const parts = [
     `${nodeTitle(node)}, ${node.kind}`,
     ...(node.pods > 0 ? [counted(node.pods, 'pod')] : []),
-    `connects to ${out}, connected to by ${edges.length - out}`,
+    `connects to ${out}, connected to by ${others.length - out}`,
     ...(isSubject(node) && !node.ingress ? ['anybody may connect to it'] : []),
     ...(isSubject(node) && !node.egress ? ['it may connect anywhere'] : []),
-    ...(denied > 0 ? [`${counted(denied, 'edge')} with denied connections`] : []),
+    ...(denied > 0
+      ? [`${counted(denied, 'edge')} where all is denied${folded > 0 ? `, ${folded} of them folded` : ''}`]
+      : []),
     ...(node.findings > 0 ? [counted(node.findings, 'finding')] : []),
   ];
   return `${parts.join('; ')}.`;
@@ -260,6 +308,7 @@ export function edgeSentence(map: MapView, edge: MapEdge): string {
         ? 'not allowed'
         : `allowed on ${edge.allowed}`,
     ...(seen === undefined ? [] : [`seen ${seen.allowed}, denied ${seen.denied}`]),
+    ...(edge.cut ? ['it worked before'] : []),
     ...(seen !== undefined && seen.staged > 0 ? [`staged policies would deny ${seen.staged}`] : []),
   ];
   return `${parts.join('; ')}.`;

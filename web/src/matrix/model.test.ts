@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { MatrixView, Place } from '../api/types';
+import type { MatrixView, Place, PortRange } from '../api/types';
 import { BAND, CELL, bands, scrollTo, shown, targetAt } from './layout';
 import { Model, changeKind, openGroups, openParam, type Filters, type Item } from './model';
 import { holds, readPort } from './ports';
@@ -9,8 +9,8 @@ function place(id: string): Place & { pods: number } {
   return { id, end: id, namespace, name, kind: 'Deployment', pods: 1 };
 }
 
-const tcp = (port: number) => ({ protocol: 'TCP', first: port, last: port });
-const ALL = ['TCP', 'UDP', 'SCTP'].map((protocol) => ({ protocol, first: 1, last: 65_535 }));
+const tcp = (port: number): PortRange => ({ protocol: 'TCP', first: port, last: port });
+const ALL = (['TCP', 'UDP', 'SCTP'] as const).map((protocol) => ({ protocol, first: 1, last: 65_535 }));
 
 // The two workloads of data can't be told apart: they share a row and a column.
 const view: MatrixView = {

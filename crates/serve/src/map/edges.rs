@@ -19,6 +19,8 @@ pub struct Draft {
     pub unprotected: bool,
     /// What was seen.
     pub seen: Option<Seen>,
+    /// On some port most came through, and the last was denied.
+    pub cut: bool,
     ports: PortSet,
 }
 
@@ -148,8 +150,8 @@ impl Drafts {
         }
     }
 
-    /// Adds what was seen between two places.
-    pub fn see(&mut self, (from, to): (usize, usize), seen: Seen, namer: &mut Namer<'_>) {
+    /// Adds what was seen between two places, and whether some of it was cut.
+    pub fn see(&mut self, (from, to): (usize, usize), seen: Seen, cut: bool, namer: &mut Namer<'_>) {
         let places = [from, to].map(|at| (at, namer.get(at).clone()));
         let [(from_node, _), (to_node, _)] = places.map(|(at, place)| (self.node(at, &place, namer), place));
         if from_node == to_node {
@@ -157,6 +159,7 @@ impl Drafts {
         }
         self.nodes.extend([from_node, to_node]);
         let draft = self.edges.entry((from_node, to_node)).or_default();
+        draft.cut |= cut;
         let sum = draft.seen.get_or_insert_default();
         sum.allowed += seen.allowed;
         sum.denied += seen.denied;

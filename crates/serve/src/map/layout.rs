@@ -1,4 +1,5 @@
-//! Where nodes go: namespaces as boxes on shelves, and within a box callers to the left of what they call.
+//! Where nodes go: namespaces as boxes on shelves, and within a box callers to the left of what they call. As long as
+//! one reads them one by one, so are the boxes.
 //!
 //! Nothing here is random or depends on the order of hash maps: the same input has the same output. Boxes grow in steps,
 //! so that one more workload seldom moves other boxes.
@@ -53,9 +54,12 @@ const TITLE: f64 = 24.0;
 const BOX_GAP: f64 = 40.0;
 /// Width to height of the whole.
 const ASPECT: f64 = 1.6;
+/// Boxes that are read one by one; among more of them one looks for the busy ones.
+const READ: usize = 24;
 
-/// Places nodes. `weights` is how much goes on in each box, `edges` are pairs of nodes.
-pub fn lay_out(items: &[Item], weights: &[u64], edges: &[(usize, usize)]) -> Laid {
+/// Places nodes. `weights` is how much goes on in each box, `edges` are pairs of nodes. A box where connections come
+/// from, such as the internet, is the `entry`.
+pub fn lay_out(items: &[Item], weights: &[u64], edges: &[(usize, usize)], entry: Option<usize>) -> Laid {
     let mut laid = Laid { nodes: vec![Rect::default(); items.len()], ..Laid::default() };
     let boxes = weights.len();
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); boxes.max(1)];
@@ -75,7 +79,11 @@ pub fn lay_out(items: &[Item], weights: &[u64], edges: &[(usize, usize)]) -> Lai
         .zip(&inner)
         .map(|(members, edges)| fill(items, members, edges, title, &mut laid.nodes))
         .collect();
-    let places = shelves(&sizes, weights);
+    let order = match boxes {
+        0..=READ => by_flow(items, boxes, edges, entry),
+        _ => by_weight(weights),
+    };
+    let places = shelves(&sizes, &order);
     for (members, place) in members.iter().zip(&places) {
         for at in members {
             laid.nodes[*at].x += place.x;
@@ -169,7 +177,7 @@ fn ranks(items: &[Item], members: &[usize], edges: &[(usize, usize)]) -> Vec<Opt
         list.sort_unstable();
         list.dedup();
     });
-    let order = callees_last(&callees);
+    let order = callees_last(&callees, None);
     let mut place = vec![0; number];
     for (at, member) in order.iter().enumerate() {
         place[*member] = at;
@@ -186,13 +194,18 @@ fn ranks(items: &[Item], members: &[usize], edges: &[(usize, usize)]) -> Vec<Opt
     (0..number).map(|member| linked[member].then_some(rank[member])).collect()
 }
 
-/// All nodes, callers before those they call but for circles. Those that nobody calls begin.
-fn callees_last(callees: &[Vec<usize>]) -> Vec<usize> {
+/// All nodes, callers before those they call but for circles. Circles are opened before the entry if it is in one, and
+/// before those that nobody calls.
+fn callees_last(callees: &[Vec<usize>], entry: Option<usize>) -> Vec<usize> {
     let number = callees.len();
     let mut called = vec![false; number];
     callees.iter().flatten().for_each(|callee| called[*callee] = true);
     let mut starts: Vec<usize> = (0..number).collect();
     starts.sort_by_key(|at| (called[*at], *at));
+    if let Some(entry) = entry {
+        starts.retain(|at| *at != entry);
+        starts.insert(0, entry);
+    }
     let mut done = vec![false; number];
     let mut order = Vec::with_capacity(number);
     for start in starts {
@@ -219,14 +232,44 @@ fn callees_last(callees: &[Vec<usize>]) -> Vec<usize> {
     order
 }
 
-/// Puts boxes on shelves, the busiest first; so busy that it is in another power of two, so that a few connections
-/// more don't move anything.
-fn shelves(sizes: &[(f64, f64)], weights: &[u64]) -> Vec<Rect> {
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|at| {
-        let weight = weights.get(*at).copied().unwrap_or_default();
-        (std::cmp::Reverse(u64::BITS - weight.leading_zeros()), *at)
+/// Boxes in the order in which connections go through them.
+fn by_flow(items: &[Item], boxes: usize, edges: &[(usize, usize)], entry: Option<usize>) -> Vec<usize> {
+    let mut callees: Vec<Vec<usize>> = vec![Vec::new(); boxes.max(1)];
+    for (from, to) in edges {
+        if let (Some(from), Some(to)) = (items[*from].group, items[*to].group)
+            && from != to
+        {
+            callees[from].push(to);
+        }
+    }
+    callees.iter_mut().for_each(|list| {
+        list.sort_unstable();
+        list.dedup();
     });
+    let mut order = callees_last(&callees, entry);
+    order.sort_by_key(|at| Some(*at) != entry);
+    // What nobody connects with says least.
+    let mut linked = vec![false; callees.len()];
+    for (from, list) in callees.iter().enumerate() {
+        for to in list {
+            linked[from] = true;
+            linked[*to] = true;
+        }
+    }
+    let (with, without): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|at| linked[*at]);
+    with.into_iter().chain(without.into_iter().rev()).collect()
+}
+
+/// The busiest boxes first; so busy that it is in another power of two, so that a few connections more don't move
+/// anything.
+fn by_weight(weights: &[u64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by_key(|at| (std::cmp::Reverse(u64::BITS - weights[*at].leading_zeros()), *at));
+    order
+}
+
+/// Puts boxes on shelves, in this order.
+fn shelves(sizes: &[(f64, f64)], order: &[usize]) -> Vec<Rect> {
     let area: f64 = sizes.iter().map(|(w, h)| (w + BOX_GAP) * (h + BOX_GAP)).sum();
     let widest = sizes.iter().map(|(w, _)| *w).fold(0.0, f64::max);
     // In steps too.
@@ -234,7 +277,7 @@ fn shelves(sizes: &[(f64, f64)], weights: &[u64]) -> Vec<Rect> {
     let limit = wanted.max(widest);
     let mut places = vec![Rect::default(); sizes.len()];
     let (mut x, mut y, mut shelf) = (BOX_GAP, BOX_GAP, 0.0_f64);
-    for at in order {
+    for &at in order {
         let (w, h) = sizes[at];
         if x > BOX_GAP && x + w > limit + BOX_GAP {
             x = BOX_GAP;

@@ -110,6 +110,8 @@ pub struct MapNode {
     pub hub: Option<String>,
     /// Findings about it or its policies.
     pub findings: usize,
+    /// Its edges that are `crowded`, with those that were left out.
+    pub crowded: usize,
 }
 
 /// An edge of a map: from one node to another.
@@ -126,6 +128,13 @@ pub struct MapEdge {
     pub unprotected: bool,
     /// One end is a hub.
     pub folded: bool,
+    /// Policy allows nothing on it and connections were denied, as on more edges of one of its ends than one can tell
+    /// apart: somebody tries everything, or everybody tries one. Never so where something was `cut`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub crowded: bool,
+    /// On some port connections came through at least as often as not, and the last was denied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// What was seen in the window; absent where nothing is watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,

@@ -48,8 +48,8 @@ pub struct MatrixVerdict {
     /// In words: `none`, `all`, `TCP 80,443`; for both families where they are the same.
     #[schema(inline)]
     pub ports: String,
-    /// In numbers: `ranges` of `protocol`, `first`, `last`.
-    #[schema(value_type = Object)]
+    /// In numbers too.
+    #[schema(value_type = super::DiffPorts)]
     pub named: NamedPorts,
     /// IPv6 ports in words, where they are not the same.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -99,6 +99,8 @@ pub struct DenialLine {
     pub port: u16,
     /// How many.
     pub count: u64,
+    /// How many came through in the window before, where most did: what worked and was cut comes first. Else 0.
+    pub before: u64,
     /// What denied it, in words.
     pub by: String,
     /// When it was last.

@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
+use podgate_flow::FlowVerdict::{Allowed, Denied};
 use serde_json::{Value, json};
 
-use crate::support::Served;
+use crate::support::{Served, flow, now, pod};
 
 fn ids(values: &Value) -> Vec<&str> {
     values.as_array().unwrap().iter().map(|value| value["id"].as_str().unwrap()).collect()
@@ -65,6 +66,48 @@ fn the_posture_counts_what_is_protected_open_and_denied() {
     assert_eq!((&disagreement["expected"], &disagreement["measured"]), (&json!("allowed"), &json!("denied")));
     let short = served.get("/posture?since=8m");
     assert_eq!(short["denials"]["count"], 0, "all denials are older");
+}
+
+#[test]
+fn who_knocks_on_every_door_crowds_and_what_was_cut_does_not() {
+    let served = Served::new();
+    let db = || pod("shop", "db", "10.244.0.12", 5432);
+    let knocks = (0..6).map(|number| {
+        let knocker = pod("ops", &format!("knocker-{number}"), &format!("10.244.1.{number}"), 50_000);
+        flow(8, 100 + number, Denied, knocker, db())
+    });
+    let client = || pod("ops", "client", "10.244.1.100", 50_000);
+    let worked = (0..3).map(|number| flow(25, 200 + number, Allowed, client(), db()));
+    let cut = (0..2).map(|number| flow(7, 210 + number, Denied, client(), db()));
+    served.history.push(now(), knocks.chain(worked).chain(cut).map(std::sync::Arc::new));
+    let map = served.get("/map?since=1h");
+    let nodes = map["nodes"].as_array().unwrap();
+    let node = |id: &str| nodes.iter().position(|node| node["id"] == id).unwrap();
+    let edges = map["edges"].as_array().unwrap();
+    let edge = |from: &str| {
+        let ends = (json!(node(from)), json!(node("shop/db[StatefulSet]")));
+        let at = edges.iter().position(|edge| (&edge["from"], &edge["to"]) == (&ends.0, &ends.1)).unwrap();
+        (at, &edges[at])
+    };
+    let (at, lost) = edge("ops/client[StatefulSet]");
+    assert_eq!((at, &lost["cut"], &lost["crowded"]), (0, &json!(true), &Value::Null));
+    let (at, knock) = edge("ops/knocker-3[StatefulSet]");
+    assert_eq!((&knock["cut"], &knock["crowded"]), (&Value::Null, &json!(true)));
+    assert!(edges[at..].iter().all(|edge| edge["crowded"] == true), "they come last");
+    // The stranger's is one of many now.
+    let (_, stranger) = edge("ops/stranger[StatefulSet]");
+    assert_eq!(stranger["crowded"], true);
+    let crowded = |id: &str| nodes[node(id)]["crowded"].as_u64().unwrap();
+    assert_eq!((crowded("shop/db[StatefulSet]"), crowded("ops/knocker-3[StatefulSet]")), (7, 1));
+    // Who looks at one place wants to see all of it.
+    let focused = served.get("/map?since=1h&focus=shop/db%5BStatefulSet%5D");
+    assert!(focused["edges"].as_array().unwrap().iter().all(|edge| edge.get("crowded").is_none()));
+    let denials = &served.get("/posture?since=1h")["denials"]["top"];
+    assert_eq!(
+        (&denials[0]["from"]["id"], &denials[0]["before"]),
+        (&json!("ops/client[StatefulSet]"), &json!(3))
+    );
+    assert_eq!((&denials[1]["count"], &denials[1]["before"]), (&json!(5), &json!(0)));
 }
 
 #[test]
