@@ -3,11 +3,12 @@ import { test as base, type CDPSession, type Page } from '@playwright/test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MapOnScreen } from './support/map';
-import { writeLarge } from './support/large';
+import { writeLarge, type Large } from './support/large';
 import { serve } from './support/server';
 import { expect, PICTURES, settled } from './support/test';
 
 const WORKLOADS = Number(process.env['PODGATE_LOAD_WORKLOADS'] ?? 1000);
+const MATRIX_WORKLOADS = Number(process.env['PODGATE_LOAD_MATRIX_WORKLOADS'] ?? 2000);
 const RESULT = process.env['PODGATE_LOAD_RESULT'] ?? join(import.meta.dirname, '../test-results/load.md');
 
 interface Line {
@@ -56,14 +57,30 @@ async function heap(session: CDPSession): Promise<number> {
   return usedSize;
 }
 
+const ms = (value: number) => `${Math.round(value)} ms`;
+const mib = (value: number) => `${(value / 1024 / 1024).toFixed(1)} MiB`;
+
+/** Prints what was measured, and writes it to a file. */
+function report(path: string, large: Large, lines: readonly Line[]): void {
+  const text = [
+    `${large.workloads} workloads, ${large.policies} policies, Chromium at 1440 × 900:`,
+    '',
+    '| what | measured |',
+    '| --- | --- |',
+    ...lines.map(({ what, value }) => `| ${what} | ${value} |`),
+    '',
+  ].join('\n');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  console.log(text);
+}
+
 base('a thousand workloads', async ({ page }) => {
   base.setTimeout(300_000);
   const large = writeLarge(WORKLOADS);
   const server = await serve(large.dir, ['.']);
   const lines: Line[] = [];
   const say = (what: string, value: string) => lines.push({ what, value });
-  const ms = (value: number) => `${Math.round(value)} ms`;
-  const mib = (value: number) => `${(value / 1024 / 1024).toFixed(1)} MiB`;
   const failures: string[] = [];
   page.on('pageerror', (failure) => failures.push(failure.message));
   try {
@@ -142,15 +159,64 @@ base('a thousand workloads', async ({ page }) => {
     await server.stop();
     large.remove();
   }
-  const text = [
-    `${large.workloads} workloads, ${large.policies} policies, Chromium at 1440 × 900:`,
-    '',
-    '| what | measured |',
-    '| --- | --- |',
-    ...lines.map(({ what, value }) => `| ${what} | ${value} |`),
-    '',
-  ].join('\n');
-  mkdirSync(dirname(RESULT), { recursive: true });
-  writeFileSync(RESULT, text);
-  console.log(text);
+  report(RESULT, large, lines);
+});
+
+base('a matrix of two thousand workloads', async ({ page }) => {
+  base.setTimeout(300_000);
+  const large = writeLarge(MATRIX_WORKLOADS);
+  const server = await serve(large.dir, ['.']);
+  const lines: Line[] = [];
+  const say = (what: string, value: string) => lines.push({ what, value });
+  const failures: string[] = [];
+  page.on('pageerror', (failure) => failures.push(failure.message));
+  try {
+    for (const which of ['first', 'later']) {
+      const begin = performance.now();
+      const answer = await page.request.get(`${server.url}/api/v1/matrix`);
+      const size = (await answer.body()).byteLength;
+      say(`the server’s ${which} answer`, `${ms(performance.now() - begin)}, ${mib(size)}`);
+    }
+    const session = await page.context().newCDPSession(page);
+    const canvas = page.getByRole('application');
+    const cells = await timed(page, async () => {
+      await page.goto(`${server.url}/#/matrix?unfold=all`);
+      await expect(canvas).toBeVisible({ timeout: 120_000 });
+      await settled(page);
+    });
+    say('from nothing to the first cells, all namespaces unfolded', ms(cells));
+    const label = (await canvas.getAttribute('aria-label')) ?? '';
+    expect(label).toContain(new Intl.NumberFormat('en-GB').format(MATRIX_WORKLOADS).slice(0, 2));
+    say('what is drawn', label);
+    say('JavaScript heap', mib(await heap(session)));
+    const box = (await canvas.boundingBox())!;
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    const scrolling = await frames(page, async () => {
+      for (let step = 0; step < 60; step += 1) await page.mouse.wheel(step % 2 === 0 ? 900 : 0, 700);
+    });
+    say('a frame while it is scrolled', `${ms(scrolling.middle)}, at worst ${ms(scrolling.worst)}`);
+    const far = await page.evaluate(() => {
+      const scrolled = [...document.querySelectorAll('*')].find((it) => it.scrollTop > 1000);
+      return [scrolled?.scrollLeft ?? 0, scrolled?.scrollTop ?? 0];
+    });
+    expect(Math.min(...far)).toBeGreaterThan(10_000);
+    const hovering = await frames(page, async () => {
+      for (let step = 0; step < 40; step += 1)
+        await page.mouse.move(box.x + 300 + 15 * step, box.y + 200 + 8 * step);
+    });
+    say('a frame while the pointer moves over it', `${ms(hovering.middle)}, at worst ${ms(hovering.worst)}`);
+    const port = await timed(page, () => page.getByRole('searchbox', { name: 'Port' }).fill('8003'));
+    say('asked about one port', ms(port));
+    const verdict = await timed(page, () =>
+      page.getByRole('combobox', { name: 'Verdict' }).selectOption('allowed'),
+    );
+    say('only lines and columns where something is allowed', ms(verdict));
+    say('JavaScript heap after all of this', mib(await heap(session)));
+    await page.screenshot({ path: join(PICTURES, 'load-matrix-2000.png') });
+    expect(failures).toEqual([]);
+  } finally {
+    await server.stop();
+    large.remove();
+  }
+  report(RESULT.replace(/(\.md)?$/, '-matrix.md'), large, lines);
 });

@@ -1,3 +1,4 @@
+import type { Page } from '@playwright/test';
 import { accessible, expect, settled, test } from './support/test';
 import { MapOnScreen } from './support/map';
 
@@ -224,6 +225,78 @@ test.describe('map', () => {
       .filter({ hasText: 'data/database' })
       .click();
     await expect(page.getByRole('complementary', { name: 'shop/backend → data/database' })).toBeVisible();
+  });
+
+  test('what fits is fitted again when its room changes', async ({ page, open }) => {
+    await open('#/map');
+    await MapOnScreen.read(page);
+    await page.setViewportSize({ width: 900, height: 500 });
+    const map = await MapOnScreen.read(page);
+    const { x, y } = map.node(DATABASE);
+    await expect(async () => {
+      await page.mouse.move(x - 2, y);
+      await page.mouse.move(x, y);
+      await expect(page.getByText(/^data\/database, StatefulSet/)).toBeVisible({ timeout: 500 });
+    }).toPass();
+  });
+
+  test.describe('touched', () => {
+    test.use({ hasTouch: true, viewport: { width: 390, height: 844 } });
+
+    /** Fingers on the screen, from where to where. */
+    async function slide(page: Page, fingers: { from: [number, number]; to: [number, number] }[]) {
+      const session = await page.context().newCDPSession(page);
+      const steps = 8;
+      const points = (step: number) =>
+        fingers.map(({ from, to }, id) => ({
+          id,
+          x: from[0] + ((to[0] - from[0]) * step) / steps,
+          y: from[1] + ((to[1] - from[1]) * step) / steps,
+        }));
+      await session.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: points(0) });
+      for (let step = 1; step <= steps; step += 1)
+        await session.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: points(step) });
+      await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    }
+
+    test('a tap selects', async ({ page, open, picture }) => {
+      await open('#/map');
+      const map = await MapOnScreen.read(page);
+      const { x, y } = map.node(DATABASE);
+      await page.touchscreen.tap(x, y);
+      await expect(page.getByRole('complementary', { name: 'data/database' })).toBeVisible();
+      await settled(page);
+      await picture('map-390-tapped');
+      await page.getByRole('button', { name: /Close/ }).tap();
+      await expect(page.getByRole('complementary')).toBeHidden();
+      const edge = (await MapOnScreen.read(page)).edge(FRONTEND, DNS);
+      // A finger is thick: somewhat beside the line is meant too.
+      await page.touchscreen.tap(edge.x + 8, edge.y);
+      await expect(page.getByRole('complementary', { name: 'web/frontend → kube-system/dns' })).toBeVisible();
+    });
+
+    test('one finger moves it, two zoom it, and neither selects', async ({ page, open }) => {
+      await open('#/map');
+      const before = (await MapOnScreen.read(page)).node(BACKEND);
+      await slide(page, [{ from: [200, 400], to: [240, 460] }]);
+      await expect(page).toHaveURL(/at=/);
+      const moved = (await MapOnScreen.read(page)).node(BACKEND);
+      expect(moved.x - before.x).toBeGreaterThan(25);
+      expect(moved.y - before.y).toBeGreaterThan(40);
+      const at = new URL(page.url()).hash;
+      await slide(page, [
+        { from: [moved.x, moved.y - 20], to: [moved.x, moved.y - 60] },
+        { from: [moved.x, moved.y + 20], to: [moved.x, moved.y + 60] },
+      ]);
+      await expect.poll(() => new URL(page.url()).hash).not.toBe(at);
+      const map = await MapOnScreen.read(page);
+      const zoomed = map.node(BACKEND);
+      expect(Math.abs(zoomed.x - moved.x)).toBeLessThan(12);
+      expect(Math.abs(zoomed.y - moved.y)).toBeLessThan(12);
+      expect(map.node(DATABASE).x - zoomed.x).toBeGreaterThan(2 * Math.abs(40));
+      await expect(page.getByRole('complementary')).toBeHidden();
+      await expect(page).not.toHaveURL(/select=|from=/);
+    });
   });
 
   for (const scheme of ['light', 'dark'] as const) {

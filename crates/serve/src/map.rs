@@ -70,6 +70,15 @@ struct About {
     is_dns: bool,
 }
 
+/// What a node is a hub of, and which of its edges are folded for it: those that lead to it, those that lead from it. A
+/// front end that everybody may connect to still shows what it connects to.
+#[derive(Clone, Copy, Debug)]
+struct Hub {
+    kind: &'static str,
+    inward: bool,
+    outward: bool,
+}
+
 struct View<'a> {
     ask: &'a Ask,
     scope: Scope,
@@ -90,7 +99,8 @@ impl View<'_> {
             .iter()
             .map(|((from, to), draft)| {
                 let (from, to) = (at[from], at[to]);
-                let folded = self.focus.is_none() && (hubs[from].is_some() || hubs[to].is_some());
+                let folded =
+                    hubs[from].is_some_and(|hub| hub.outward) || hubs[to].is_some_and(|hub| hub.inward);
                 self.edge(from, to, draft, folded)
             })
             .collect();
@@ -112,18 +122,20 @@ impl View<'_> {
         let (groups, group_of) = self.groups(&nodes);
         let allowed: Vec<&MapEdge> = edges.iter().filter(|edge| !is_denied_only(edge)).collect();
         let weights = weights(&allowed, &group_of, groups.len());
+        // What is denied has no say about who stands where: an application keeps its shape whoever knocks.
+        let links: Vec<(usize, usize)> =
+            allowed.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
+        // A hub that is in the middle of what isn't folded has its place there.
+        let linked: BTreeSet<usize> = links.iter().flat_map(|(from, to)| [*from, *to]).collect();
         let items: Vec<Item> = nodes
             .iter()
             .enumerate()
             .map(|(at, place)| Item {
                 group: group_of[at],
-                width: width(&self.namer.get(*place).name),
-                hub: hubs[at].is_some(),
+                width: width(&self.namer.get(*place).name, hubs[at].is_some()),
+                hub: hubs[at].is_some() && !linked.contains(&at),
             })
             .collect();
-        // What is denied has no say about who stands where: an application keeps its shape whoever knocks.
-        let links: Vec<(usize, usize)> =
-            allowed.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
         let entry = groups.iter().position(String::is_empty);
         let laid = lay_out(&items, &weights, &links, entry);
         edges.truncate(most);
@@ -151,7 +163,7 @@ impl View<'_> {
                     pods: about[number].pods,
                     ingress: about[number].ingress,
                     egress: about[number].egress,
-                    hub: hubs[number].map(str::to_owned),
+                    hub: hubs[number].map(|hub| hub.kind.to_owned()),
                     findings: about[number].findings,
                     crowded: crowded[number],
                 })
@@ -209,10 +221,12 @@ impl View<'_> {
     }
 
     /// Nodes that a quarter of the others, or nearly, is connected with.
-    fn hubs(&self, nodes: &[usize], at: &BTreeMap<usize, usize>) -> Vec<Option<&'static str>> {
+    fn hubs(&self, nodes: &[usize], at: &BTreeMap<usize, usize>) -> Vec<Option<Hub>> {
         const LEAST: usize = 10;
         let mut others: Vec<(BTreeSet<usize>, BTreeSet<usize>)> = vec![Default::default(); nodes.len()];
-        for (from, to) in self.drafts.edges.keys() {
+        // Who knocks is no neighbour.
+        let open = self.drafts.edges.iter().filter(|(_, draft)| !draft.is_denied_only());
+        for ((from, to), _) in open {
             let (from, to) = (at[from], at[to]);
             others[from].1.insert(to);
             others[to].0.insert(from);
@@ -222,21 +236,23 @@ impl View<'_> {
             let place = self.namer.get(nodes[number]);
             let (inward, outward) = (others[number].0.len(), others[number].1.len());
             if place.kind == OUTSIDE {
-                return (inward + outward > LEAST / 2).then_some("outside");
+                let is_hub = inward + outward > LEAST / 2 && self.focus.is_none();
+                return is_hub.then_some(Hub { kind: "outside", inward: true, outward: true });
             }
             if inward.max(outward) < least || self.focus.is_some() {
                 return None;
             }
             let name = place.name.to_ascii_lowercase();
             let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-            Some(match () {
+            let kind = match () {
                 () if self.about(nodes[number]).is_dns || has(&["dns"]) => "dns",
                 () if has(&["prometheus", "monitor", "metrics", "grafana", "telemetry", "agent"]) => {
                     "monitoring"
                 }
                 () if has(&["ingress", "gateway", "proxy", "nginx", "traefik", "envoy"]) => "ingress",
                 () => "hub",
-            })
+            };
+            Some(Hub { kind, inward: inward >= least, outward: outward >= least })
         };
         (0..nodes.len()).map(hub).collect()
     }
@@ -307,8 +323,9 @@ pub fn protection(world: &World, workload: usize) -> (bool, bool) {
 }
 
 /// How wide a name is drawn, in steps so that a longer name seldom moves others.
-fn width(name: &str) -> f64 {
-    let text = 7 * name.chars().count().min(26) + 36;
+fn width(name: &str, is_hub: bool) -> f64 {
+    // A hub says how many edges are folded, too.
+    let text = 7 * name.chars().count().min(26) + if is_hub { 72 } else { 36 };
     text.next_multiple_of(20).max(100) as f64
 }
 

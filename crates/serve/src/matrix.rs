@@ -32,7 +32,7 @@ pub fn matrix(ask: &Ask) -> Result<MatrixView, Fault> {
     let (columns, column_classes) = renumbered(wanted.iter().map(|at| Some(table.columns[*at])));
     let mut verdicts = vec![verdict(&table.ports[0])];
     let mut of_ports: BTreeMap<u32, u32> = BTreeMap::from([(0, 0)]);
-    let cells = row_classes
+    let runs = row_classes
         .iter()
         .map(|row| {
             let cell = |column: &u32| {
@@ -42,7 +42,7 @@ pub fn matrix(ask: &Ask) -> Result<MatrixView, Fault> {
                     verdicts.len() as u32 - 1
                 })
             };
-            column_classes.iter().map(cell).collect()
+            runs(column_classes.iter().map(cell))
         })
         .collect();
     let mut namer = Namer::new(places);
@@ -90,7 +90,7 @@ pub fn matrix(ask: &Ask) -> Result<MatrixView, Fault> {
         columns: columns.into_iter().flatten().collect(),
         measured: measured.collect(),
         verdicts,
-        cells,
+        runs,
         observed,
         disagreements,
     })
@@ -109,6 +109,18 @@ fn renumbered(of: impl Iterator<Item = Option<u32>>) -> (Vec<Option<u32>>, Vec<u
         })
     });
     (numbers.collect(), order)
+}
+
+/// A value and how often it comes in a row, and so on.
+fn runs(values: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut runs: Vec<u32> = Vec::new();
+    for value in values {
+        match runs.last_chunk_mut() {
+            Some([last, length]) if *last == value => *length += 1,
+            _ => runs.extend([value, 1]),
+        }
+    }
+    runs
 }
 
 fn verdict(ports: &Ports) -> MatrixVerdict {

@@ -1,7 +1,7 @@
 // What `make demo` leaves on the page: real packets in a lab, and the questions that somebody asks who has never seen
 // podgate. Needs root for the lab: PODGATE_SUDO is what gets it, empty for root itself.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,8 +71,42 @@ test('which pods reach the database?', async ({ page, go, picture }) => {
   await picture('demo-1-database');
 });
 
+test('the map shows the application, and says what it folds', async ({ page, go, picture }) => {
+  await go('#/map');
+  const map = await MapOnScreen.read(page);
+  const crowded = map.map.edges.filter((edge) => edge.crowded).length;
+  expect(crowded).toBeGreaterThan(10);
+  // The demo's last step deletes the rule for DNS: that worked before, and stays in sight.
+  const edge = (from: string, to: string) =>
+    map.map.edges.find((it) => it.from === map.index(from) && it.to === map.index(to));
+  const lost = edge('shop/payments[Deployment]', 'kube-system/dns[Deployment]');
+  expect([lost?.cut, lost?.crowded ?? false]).toEqual([true, false]);
+  const { x, y } = map.edge('shop/payments[Deployment]', 'kube-system/dns[Deployment]');
+  await page.mouse.move(x, y);
+  await expect(page.getByText(/not allowed; seen \d+, denied \d+; it worked before/)).toBeVisible();
+  const note = page.getByText(`${crowded} denied edges folded`);
+  await expect(note).toBeVisible();
+  await picture('demo-0-map');
+  await page.getByRole('button', { name: 'Draw all' }).click();
+  await expect(page).toHaveURL(/denied=all/);
+  await expect(note).toBeHidden();
+  await picture('demo-0-map-all');
+  await page.getByRole('button', { name: 'Fold them' }).click();
+  await expect(note).toBeVisible();
+  await page.getByRole('button', { name: 'Table', exact: true }).click();
+  // Nothing is folded for those who read it.
+  await expect(page.getByRole('grid', { name: 'Edges of the map' })).toHaveAttribute(
+    'aria-rowcount',
+    String(map.map.edges.length + 1),
+  );
+});
+
 test('why does the payment service’s DNS fail?', async ({ page, go, picture }) => {
   await go('#/posture');
+  // What worked before comes first.
+  const first = page.getByRole('region', { name: 'Denials' }).getByRole('listitem').first();
+  await expect(first).toContainText('kube-system/dns');
+  await expect(first).toContainText('worked before');
   await picture('demo-2-posture');
   await page.getByRole('combobox', { name: 'Who connects' }).fill('shop/payments');
   await page.getByRole('combobox', { name: 'To whom' }).fill('kube-system/dns');
@@ -145,4 +179,49 @@ test('a flow and an edited manifest are there as soon as they happen', async ({
       'spec: {podSelector: {matchLabels: {app: payments}}, policyTypes: [Ingress], ingress: []}\n',
   );
   await expect(policy('shop/one-more')).toHaveCount(1);
+});
+
+test('a manifest that is broken keeps its policies in force, and the page says which line', async ({
+  page,
+  go,
+  demo,
+  picture,
+}) => {
+  const file = join(demo.dir, 'policies', '50-backend-to-database.yaml');
+  const whole = readFileSync(file, 'utf8');
+  const line = whole.split('\n').findIndex((text) => text.startsWith('spec:')) + 1;
+  expect(line).toBeGreaterThan(0);
+  await go('#/policies');
+  const policy = page
+    .getByRole('grid', { name: /^Policies/ })
+    .getByRole('row')
+    .filter({ hasText: 'shop/backend-to-database' });
+  await expect(policy).toHaveCount(1);
+  await go('#/posture');
+  const problems = page.getByRole('region', { name: 'Input that could not be read' });
+  await expect(problems).toBeHidden();
+  try {
+    writeFileSync(file, whole.replace(/^spec:/m, 'spec: {'));
+    await expect(problems).toBeVisible();
+    await expect(problems.getByText(/50-backend-to-database\.yaml:\d+:\d+/).first()).toBeVisible();
+    const told = await problems
+      .getByText(/50-backend-to-database\.yaml:/)
+      .first()
+      .textContent();
+    const [, at] = /yaml:(\d+):/.exec(told ?? '') ?? [];
+    expect(Number(at)).toBeGreaterThanOrEqual(line);
+    await expect(problems.getByText('what it said before stays in force')).toBeVisible();
+    await accessible(page);
+    await picture('demo-6-broken');
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Policies' }).click();
+    await expect(policy).toHaveCount(1);
+    // Packets are treated as before: the probe fails where they aren't.
+    const probe = ['lab', 'probe', '--name', demo.name, '--to', 'data/database', '--from'];
+    expect(await podgate(...probe, 'shop/backend')).toMatch(/[1-9]\d* allowed/);
+    expect(await podgate(...probe, 'shop/payments')).toMatch(/\b0 allowed/);
+  } finally {
+    writeFileSync(file, whole);
+  }
+  await go('#/posture');
+  await expect(problems).toBeHidden();
 });

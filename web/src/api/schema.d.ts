@@ -993,7 +993,7 @@ export interface components {
             crowded?: boolean;
             /** @description On some port connections came through at least as often as not, and the last was denied. */
             cut?: boolean;
-            /** @description One end is a hub. */
+            /** @description It is one of a hub's many edges that lead to it, or from it. */
             folded: boolean;
             /** @description Index of the node that connects. */
             from: number;
@@ -1115,11 +1115,9 @@ export interface components {
         };
         /**
          * @description The truth table: who may connect to whom on which ports. Parties that policy can't tell apart share a row or a
-         *     column of `cells`: `cells[rows[from]][columns[to]]` is a place in `verdicts`.
+         *     column: the cell of `rows[from]` and `columns[to]` is a place in `verdicts`.
          */
         MatrixView: {
-            /** @description Row by row. */
-            cells: number[][];
             /** @description For each party its column. */
             columns: number[];
             /** @description Where these are not the same, all of them. */
@@ -1135,8 +1133,13 @@ export interface components {
              * @description The objects it is about.
              */
             revision: number;
-            /** @description For each party its row of `cells`; `null`: it never connects (a domain name). */
+            /** @description For each party its row; `null`: it never connects (a domain name). */
             rows: (number | null)[];
+            /**
+             * @description The cells, row by row: each a place in `verdicts`, and of how many columns in a row it is the cell; and so on.
+             *     Most of a large table is denied, and so short.
+             */
+            runs: number[][];
             /** @description Port sets; the first is none. */
             verdicts: components["schemas"]["MatrixVerdict"][];
         };

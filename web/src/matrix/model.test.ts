@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MatrixView, Place, PortRange } from '../api/types';
 import { BAND, CELL, bands, scrollTo, shown, targetAt } from './layout';
+import { Cells } from './cells';
 import { Model, changeKind, openGroups, openParam, type Filters, type Item } from './model';
 import { holds, readPort } from './ports';
 
@@ -29,10 +30,10 @@ const view: MatrixView = {
     { ports: 'all', named: { ports: 'all', ranges: ALL } },
     { ports: 'TCP 5432', named: { ports: 'TCP 5432', ranges: [tcp(5432)] } },
   ],
-  cells: [
-    [0, 0, 0, 0],
-    [2, 0, 0, 1],
-    [0, 1, 0, 0],
+  runs: [
+    [0, 4],
+    [2, 1, 0, 2, 1, 1],
+    [0, 1, 1, 1, 0, 2],
   ],
   observed: [{ from: 2, to: 0, protocol: 'TCP', port: 5432, allowed: 9, denied: 1 }],
   measured: [{ from: 2, to: 0, protocol: 'TCP', port: 5432, allowed: true }],
@@ -77,6 +78,25 @@ describe('model', () => {
     expect(model.glance(3, 2)).toBe('allowed');
     expect(model.glance(0, 2)).toBe('denied');
     expect(model.glance(4, 0)).toBe('never');
+  });
+
+  it('unpacks runs, whatever the number of verdicts', () => {
+    const verdicts = (number: number) => Array.from({ length: number }, () => view.verdicts[0]!);
+    for (const number of [3, 300, 70_000]) {
+      const cells = new Cells({
+        runs: [
+          [number - 1, 2, 0, 1],
+          [0, 3],
+        ],
+        verdicts: verdicts(number),
+      });
+      const all = [0, 1].map((row) => [0, 1, 2, 3].map((column) => cells.at(row, column)));
+      expect(all).toEqual([
+        [number - 1, number - 1, 0, undefined],
+        [0, 0, 0, undefined],
+      ]);
+    }
+    expect(new Cells({ runs: [], verdicts: [] }).at(0, 0)).toBeUndefined();
   });
 
   it('answers for one port', () => {

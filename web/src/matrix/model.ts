@@ -1,4 +1,5 @@
 import type { Disagreement, MatrixVerdict, MatrixView, WhatIf } from '../api/types';
+import { cellsOf, type Cells } from './cells';
 import { holds, portText, type PortQuestion } from './ports';
 
 /** What a cell says at a glance. `mixed`: a folded namespace whose workloads differ. */
@@ -67,12 +68,17 @@ export class Model {
   private readonly byId: ReadonlyMap<string, number>;
   private readonly folded = new Map<string, { glance: Glance; share: number }>();
   private readonly glances: readonly Glance[];
+  private readonly cells: Cells;
+  /** Pairs of items, folded ones too, by their keys: where something disagrees, and what a change does. */
+  private readonly disagreeing = new Set<string>();
+  private readonly changing = new Map<string, ChangeKind>();
 
   constructor(
     readonly view: MatrixView,
     readonly port: PortQuestion | undefined,
     compared: WhatIf['cells'] | undefined,
   ) {
+    this.cells = cellsOf(view);
     this.glances = view.verdicts.map((verdict) => this.read(verdict));
     this.byId = new Map(view.parties.map((party, index) => [party.id, index]));
     const groups = new Map<string, Group>();
@@ -107,13 +113,20 @@ export class Model {
     for (const disagreement of view.disagreements) {
       const from = this.byId.get(disagreement.from.id);
       const to = this.byId.get(disagreement.to.id);
-      if (from !== undefined && to !== undefined) this.evidenceAt(from, to).disagreements.push(disagreement);
+      if (from === undefined || to === undefined) continue;
+      this.evidenceAt(from, to).disagreements.push(disagreement);
+      for (const key of this.pairKeys(from, to)) this.disagreeing.add(key);
     }
     for (const cell of compared ?? []) {
       const from = this.byId.get(cell.from);
       const to = this.byId.get(cell.to);
       if (from === undefined || to === undefined) continue;
-      this.changes.set(this.key(from, to), { kind: changeKind(cell.before, cell.after), ...cell });
+      const kind = changeKind(cell.before, cell.after);
+      this.changes.set(this.key(from, to), { kind, ...cell });
+      for (const key of this.pairKeys(from, to)) {
+        const known = this.changing.get(key);
+        this.changing.set(key, known === undefined || known === kind ? kind : 'changed');
+      }
     }
   }
 
@@ -136,7 +149,7 @@ export class Model {
     const row = this.view.rows[from];
     const column = this.view.columns[to];
     if (row === undefined || row === null || column === undefined) return undefined;
-    return this.view.cells[row]?.[column];
+    return this.cells.at(row, column);
   }
 
   glance(from: number, to: number): Glance {
@@ -181,7 +194,7 @@ export class Model {
   }
 
   private together(line: Item, column: Item): { glance: Glance; share: number } {
-    const key = `${itemKey(line)} ${itemKey(column)}`;
+    const key = pairKey(line, column);
     const known = this.folded.get(key);
     if (known !== undefined) return known;
     // Workloads that policy can't tell apart need one look.
@@ -190,8 +203,8 @@ export class Model {
     const count: Record<Glance, number> = { allowed: 0, denied: 0, partly: 0, mixed: 0, never: 0 };
     for (const row of rows) {
       if (row === undefined || row === null) continue;
-      const cells = this.view.cells[row];
-      for (const one of columns) count[this.glanceOf(one === undefined ? undefined : cells?.[one])] += 1;
+      for (const one of columns)
+        count[this.glanceOf(one === undefined ? undefined : this.cells.at(row, one))] += 1;
     }
     const kinds = (['allowed', 'denied', 'partly'] as const).filter((kind) => count[kind] > 0);
     const open = count.allowed + count.partly;
@@ -205,23 +218,12 @@ export class Model {
 
   /** Whether something in a cell disagrees. */
   disagreesAt(line: Item, column: Item): boolean {
-    return this.some(this.disagreeing, line, column);
+    return this.disagreeing.has(pairKey(line, column));
   }
 
   /** What a change does to a cell; several things make it `changed`. */
   changeAt(line: Item, column: Item): ChangeKind | undefined {
-    if ('party' in line && 'party' in column) return this.change(line.party, column.party)?.kind;
-    let kind: ChangeKind | undefined;
-    for (const from of this.partiesOf(line)) {
-      if (!this.changedRows.has(from)) continue;
-      for (const to of this.partiesOf(column)) {
-        const one = this.change(from, to)?.kind;
-        if (one === undefined || one === kind) continue;
-        if (kind !== undefined) return 'changed';
-        kind = one;
-      }
-    }
-    return kind;
+    return this.changing.get(pairKey(line, column));
   }
 
   partiesOf(item: Item): readonly number[] {
@@ -236,21 +238,38 @@ export class Model {
     let columns = to;
     if (filters.verdict !== undefined) {
       const wanted = filters.verdict;
-      const sparse = wanted === 'disagree' || wanted === 'changed';
-      // One of those that policy can't tell apart stands for all, but not for what was seen of them.
-      const some = sparse ? to : representatives(to, this.view.columns);
-      const others = sparse ? from : representatives(from, this.view.rows);
-      lines = from.filter((party) => some.some((other) => this.fits(party, other, wanted)));
-      columns = to.filter((party) => others.some((other) => this.fits(other, party, wanted)));
+      const sparse = this.sparse(wanted);
+      if (sparse !== undefined) {
+        const [sources, destinations] = [new Set(from), new Set(to)];
+        const cells = sparse.filter((cell) => sources.has(cell.from) && destinations.has(cell.to));
+        const [ofLines, ofColumns] = [
+          new Set(cells.map((cell) => cell.from)),
+          new Set(cells.map((cell) => cell.to)),
+        ];
+        lines = from.filter((party) => ofLines.has(party));
+        columns = to.filter((party) => ofColumns.has(party));
+      } else {
+        // One of those that policy can't tell apart stands for all.
+        const some = representatives(to, this.view.columns);
+        const others = representatives(from, this.view.rows);
+        const fits = (line: number, column: number) => this.glance(line, column) === wanted;
+        lines = from.filter((party) => some.some((other) => fits(party, other)));
+        columns = to.filter((party) => others.some((other) => fits(other, party)));
+      }
     }
     return { lines: this.items(lines, open), columns: this.items(columns, open) };
   }
 
-  /** Whether a filter of verdicts wants a cell. */
-  fits(from: number, to: number, wanted: VerdictFilter): boolean {
-    if (wanted === 'disagree') return (this.evidenceOf(from, to)?.disagreements.length ?? 0) > 0;
-    if (wanted === 'changed') return this.change(from, to) !== undefined;
-    return this.glance(from, to) === wanted;
+  /** The cells that a filter wants, where these are few in any table. */
+  private sparse(wanted: VerdictFilter): { from: number; to: number }[] | undefined {
+    const keys =
+      wanted === 'changed'
+        ? [...this.changes.keys()]
+        : wanted === 'disagree'
+          ? [...this.evidence].flatMap(([key, it]) => (it.disagreements.length > 0 ? [key] : []))
+          : undefined;
+    const parties = this.view.parties.length;
+    return keys?.map((key) => ({ from: Math.floor(key / parties), to: key % parties }));
   }
 
   /** Whether a filter of verdicts wants some of what a cell stands for. */
@@ -336,21 +355,13 @@ export class Model {
     return items;
   }
 
-  private readonly disagreeing = (from: number, to: number): boolean =>
-    (this.evidenceOf(from, to)?.disagreements.length ?? 0) > 0;
-
-  private some(is: (from: number, to: number) => boolean, line: Item, column: Item): boolean {
-    if (this.view.disagreements.length === 0) return false;
-    return this.partiesOf(line).some((from) => this.partiesOf(column).some((to) => is(from, to)));
-  }
-
-  private rowsWithChanges: ReadonlySet<number> | undefined;
-
-  private get changedRows(): ReadonlySet<number> {
-    this.rowsWithChanges ??= new Set(
-      [...this.changes.keys()].map((key) => Math.floor(key / this.view.parties.length)),
-    );
-    return this.rowsWithChanges;
+  /** The items that a cell is part of: itself, and those where either end or both are folded. */
+  private pairKeys(from: number, to: number): string[] {
+    const items = (party: number): Item[] => [
+      { party, group: this.group(party) },
+      { fold: true, group: this.group(party) },
+    ];
+    return items(from).flatMap((line) => items(to).map((column) => pairKey(line, column)));
   }
 
   private evidenceAt(from: number, to: number): Evidence {
@@ -372,6 +383,10 @@ export class Model {
 function representatives(parties: readonly number[], classes: readonly (number | null)[]): number[] {
   const seen = new Set<number | null | undefined>();
   return parties.filter((party) => !seen.has(classes[party]) && seen.add(classes[party]));
+}
+
+function pairKey(line: Item, column: Item): string {
+  return `${itemKey(line)} ${itemKey(column)}`;
 }
 
 function itemKey(item: Item): string {

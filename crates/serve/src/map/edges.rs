@@ -24,6 +24,13 @@ pub struct Draft {
     ports: PortSet,
 }
 
+impl Draft {
+    /// Whether nothing is allowed on it, and it is there because somebody tried.
+    pub fn is_denied_only(&self) -> bool {
+        self.allowed.is_empty() && self.seen.is_some_and(|seen| seen.denied > 0)
+    }
+}
+
 /// Edges and nodes, by numbers of places.
 pub struct Drafts {
     /// The edges.

@@ -126,7 +126,7 @@ pub struct MapEdge {
     pub allowed: String,
     /// It is allowed only because no policy has a say.
     pub unprotected: bool,
-    /// One end is a hub.
+    /// It is one of a hub's many edges that lead to it, or from it.
     pub folded: bool,
     /// Policy allows nothing on it and connections were denied, as on more edges of one of its ends than one can tell
     /// apart: somebody tries everything, or everybody tries one. Never so where something was `cut`.

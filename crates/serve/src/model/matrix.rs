@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Place;
 
 /// The truth table: who may connect to whom on which ports. Parties that policy can't tell apart share a row or a
-/// column of `cells`: `cells[rows[from]][columns[to]]` is a place in `verdicts`.
+/// column: the cell of `rows[from]` and `columns[to]` is a place in `verdicts`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MatrixView {
@@ -14,14 +14,15 @@ pub struct MatrixView {
     pub revision: u64,
     /// Workloads by namespace and name, then what is outside.
     pub parties: Vec<MatrixParty>,
-    /// For each party its row of `cells`; `null`: it never connects (a domain name).
+    /// For each party its row; `null`: it never connects (a domain name).
     pub rows: Vec<Option<u32>>,
     /// For each party its column.
     pub columns: Vec<u32>,
     /// Port sets; the first is none.
     pub verdicts: Vec<MatrixVerdict>,
-    /// Row by row.
-    pub cells: Vec<Vec<u32>>,
+    /// The cells, row by row: each a place in `verdicts`, and of how many columns in a row it is the cell; and so on.
+    /// Most of a large table is denied, and so short.
+    pub runs: Vec<Vec<u32>>,
     /// Connections that were seen in the window, where that is known.
     pub observed: Vec<Observed>,
     /// Connections that a probe tried.

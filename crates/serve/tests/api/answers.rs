@@ -69,6 +69,27 @@ fn the_posture_counts_what_is_protected_open_and_denied() {
 }
 
 #[test]
+fn what_everybody_calls_still_shows_what_it_calls() {
+    let served = Served::new();
+    let clients = (0..12).map(|number| {
+        let client = pod("ops", &format!("client-{number}"), &format!("10.244.1.{number}"), 50_000);
+        flow(8, 100 + number, Allowed, client, pod("shop", "web", "10.244.0.11", 8080))
+    });
+    served.history.push(now(), clients.map(std::sync::Arc::new));
+    let map = served.get("/map?since=1h");
+    let nodes = map["nodes"].as_array().unwrap();
+    let web = nodes.iter().position(|node| node["id"] == "shop/web[StatefulSet]").unwrap();
+    let db = nodes.iter().position(|node| node["id"] == "shop/db[StatefulSet]").unwrap();
+    assert_eq!(nodes[web]["hub"], "hub");
+    let edges = map["edges"].as_array().unwrap();
+    let to_web: Vec<_> = edges.iter().filter(|edge| edge["to"] == web).collect();
+    assert!(to_web.len() >= 12 && to_web.iter().all(|edge| edge["folded"] == true), "{to_web:?}");
+    let to_db = edges.iter().find(|edge| edge["from"] == web && edge["to"] == db).unwrap();
+    assert_eq!(to_db["folded"], false);
+    assert!(nodes[web]["x"].as_f64() < nodes[db]["x"].as_f64(), "it stands where it calls");
+}
+
+#[test]
 fn who_knocks_on_every_door_crowds_and_what_was_cut_does_not() {
     let served = Served::new();
     let db = || pod("shop", "db", "10.244.0.12", 5432);
@@ -169,7 +190,13 @@ fn the_matrix_has_a_verdict_for_every_pair() {
         let at = |id: &str| parties.iter().position(|known| *known == id).unwrap();
         let row = matrix["rows"][at(from)].as_u64().unwrap() as usize;
         let column = matrix["columns"][at(to)].as_u64().unwrap() as usize;
-        let verdict = matrix["cells"][row][column].as_u64().unwrap() as usize;
+        let mut runs = matrix["runs"][row].as_array().unwrap().chunks(2);
+        let mut end = 0;
+        let run = runs.find(|run| {
+            end += run[1].as_u64().unwrap() as usize;
+            column < end
+        });
+        let verdict = run.unwrap()[0].as_u64().unwrap() as usize;
         matrix["verdicts"][verdict]["ports"].as_str().unwrap().to_owned()
     };
     let (web, db, stranger) = ("shop/web[StatefulSet]", "shop/db[StatefulSet]", "ops/stranger[StatefulSet]");
@@ -178,6 +205,12 @@ fn the_matrix_has_a_verdict_for_every_pair() {
     assert_eq!(cell(stranger, web), "all but TCP 23");
     assert_eq!(cell("internet", web), "all");
     assert_eq!(cell(web, stranger), "all");
+    let columns =
+        matrix["columns"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).max().unwrap() + 1;
+    for row in matrix["runs"].as_array().unwrap() {
+        let lengths = row.as_array().unwrap().chunks(2).map(|run| run[1].as_u64().unwrap());
+        assert_eq!(lengths.sum::<u64>(), columns, "{row}");
+    }
     let (observed, measured) =
         (matrix["observed"].as_array().unwrap(), matrix["measured"].as_array().unwrap());
     assert!(observed.iter().any(|one| one["port"] == 22 && one["denied"] == 1), "{observed:?}");
