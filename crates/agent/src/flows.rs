@@ -4,12 +4,12 @@ use std::future::pending;
 use std::sync::Arc;
 
 use podgate_flow::History;
-use podgate_hubble::{Listener, ServerInfo, serve, services};
+use podgate_hubble::{Listener, ServerInfo, secured, serve, services};
+use podgate_tls::{Clients, Identity};
 
 use crate::doorman;
 use crate::error::Error;
-use crate::http::tls;
-use crate::options::Options;
+use crate::options::{ApiOptions, Options};
 
 /// Serves a history until the process ends. Must be called within a runtime.
 pub(crate) fn start(options: &Options, history: &Arc<History>) -> Result<(), Error> {
@@ -24,8 +24,11 @@ pub(crate) fn start(options: &Options, history: &Arc<History>) -> Result<(), Err
         let socket = tokio::net::TcpListener::from_std(socket).map_err(Error::Start)?;
         let is_here = address.ip().is_loopback();
         let listener = match &options.api {
-            Some(api) if api.client_ca.is_some() => {
-                Listener::Tls(socket, Arc::new(tls::mutual(api).map_err(failed)?))
+            Some(ApiOptions { certificate, key, client_ca: Some(authority), .. }) => {
+                let clients = Clients::MustShow(authority.clone());
+                let identity = Identity { certificate: certificate.clone(), key: key.clone(), clients };
+                let tell = |trouble: &str| tracing::error!(trouble, "flows over TLS");
+                secured(socket, identity, tell).map_err(|error| failed(error.to_string()))?
             }
             _ if is_here => Listener::Tcp(socket),
             _ => {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use podgate_tls::certificates;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -48,7 +49,7 @@ impl Tls {
     ) -> Result<Tls, String> {
         let mut roots = RootCertStore::empty();
         for path in authorities {
-            for certificate in certificates(path)? {
+            for certificate in certificates(path).map_err(|error| error.to_string())? {
                 roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
             }
         }
@@ -65,20 +66,12 @@ impl Tls {
             Some((certificate, key)) => {
                 let told = |error: &dyn std::fmt::Display| format!("{}: {error}", key.display());
                 let private = PrivateKeyDer::from_pem_file(key).map_err(|error| told(&error))?;
-                builder
-                    .with_client_auth_cert(certificates(certificate)?, private)
-                    .map_err(|error| told(&error))?
+                let chain = certificates(certificate).map_err(|error| error.to_string())?;
+                builder.with_client_auth_cert(chain, private).map_err(|error| told(&error))?
             }
         };
         Ok(Tls { config: Arc::new(config), server_name })
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let all = CertificateDer::pem_file_iter(path).map_err(|error| told(&error))?;
-    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| told(&error))?;
-    if all.is_empty() { Err(told(&"no certificate is in it")) } else { Ok(all) }
 }
 
 /// Why a server can't be spoken to.

@@ -10,5 +10,5 @@ mod run;
 mod services;
 
 pub use peers::Peers;
-pub use run::{Identity, run};
+pub use run::run;
 pub use services::services;

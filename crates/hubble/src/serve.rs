@@ -3,21 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use podgate_tls::{Certificates, Identity};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-/// How long a client may take to agree on keys.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long answers under way may take when the server ends.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long to wait when the system can't accept a connection, for lack of file descriptors.
@@ -29,7 +25,7 @@ pub enum Listener {
     /// TCP, as it is.
     Tcp(TcpListener),
     /// TCP with TLS.
-    Tls(TcpListener, Arc<ServerConfig>),
+    Tls(podgate_tls::Listener),
     /// A socket of this machine.
     Unix(UnixListener),
 }
@@ -68,17 +64,12 @@ pub async fn serve(
 }
 
 async fn accept(
-    listener: Listener,
+    mut listener: Listener,
     sender: mpsc::Sender<io::Result<Connection>>,
     ended: watch::Receiver<()>,
 ) {
-    let (sockets, tls) = match listener {
-        Listener::Tcp(sockets) => (Sockets::Tcp(sockets), None),
-        Listener::Tls(sockets, config) => (Sockets::Tcp(sockets), Some(acceptor(config))),
-        Listener::Unix(sockets) => (Sockets::Unix(sockets), None),
-    };
     while !sender.is_closed() {
-        let plain = match sockets.accept().await {
+        let connection = match listener.accept().await {
             Ok(bytes) => Connection::new(bytes, ended.clone()),
             Err(error) => {
                 tracing::debug!(%error, "a connection for flows can't be accepted");
@@ -86,50 +77,39 @@ async fn accept(
                 continue;
             }
         };
-        match tls.clone() {
-            None => drop(sender.send(Ok(plain)).await),
-            // In a task of its own: a client that says nothing must not keep others out.
-            Some(acceptor) => drop(tokio::spawn(hand_shake(acceptor, plain, sender.clone(), ended.clone()))),
-        }
+        drop(sender.send(Ok(connection)).await);
     }
 }
 
-async fn hand_shake(
-    acceptor: TlsAcceptor,
-    plain: Connection,
-    sender: mpsc::Sender<io::Result<Connection>>,
-    ended: watch::Receiver<()>,
-) {
-    match tokio::time::timeout(HANDSHAKE, acceptor.accept(plain)).await {
-        Ok(Ok(secure)) => drop(sender.send(Ok(Connection::new(Box::pin(secure), ended))).await),
-        Ok(Err(error)) => tracing::debug!(%error, "a client for flows can't agree on TLS"),
-        Err(_) => tracing::debug!("a client for flows takes too long to agree on TLS"),
-    }
-}
-
-/// gRPC is spoken over HTTP/2 alone.
-fn acceptor(config: Arc<ServerConfig>) -> TlsAcceptor {
-    let mut config = (*config).clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
-}
-
-enum Sockets {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Sockets {
-    async fn accept(&self) -> io::Result<Pin<Box<dyn Bytes>>> {
+impl Listener {
+    async fn accept(&mut self) -> io::Result<Pin<Box<dyn Bytes>>> {
         match self {
-            Sockets::Tcp(sockets) => {
+            Listener::Tcp(sockets) => {
                 let (stream, _) = sockets.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(Box::pin(stream))
             }
-            Sockets::Unix(sockets) => Ok(Box::pin(sockets.accept().await?.0)),
+            Listener::Tls(sockets) => match sockets.next().await {
+                Some((stream, _)) => Ok(Box::pin(stream)),
+                None => Err(io::Error::other("the runtime ends")),
+            },
+            Listener::Unix(sockets) => Ok(Box::pin(sockets.accept().await?.0)),
         }
     }
+}
+
+/// Has connections over TLS, in which gRPC is spoken: over HTTP/2 alone. `tell` hears of certificates that can't be used
+/// any more.
+///
+/// # Errors
+/// When a file can't be used.
+pub fn secured(
+    listener: TcpListener,
+    identity: Identity,
+    tell: impl Fn(&str) + Send + 'static,
+) -> io::Result<Listener> {
+    let certificates = Certificates::new(identity, &["h2"]).map_err(io::Error::other)?;
+    Ok(Listener::Tls(podgate_tls::Listener::new(listener, certificates, tell)?))
 }
 
 trait Bytes: AsyncRead + AsyncWrite + Send {}
@@ -186,8 +166,9 @@ mod tests {
     use crate::client::{Address, Tls, connect};
     use crate::proto::observer::observer_client::ObserverClient;
     use crate::proto::observer::{GetFlowsRequest, ServerStatusRequest};
-    use crate::relay::Identity;
     use podgate_flow::History;
+    use podgate_tls::Clients;
+    use std::sync::Arc;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -220,14 +201,14 @@ mod tests {
         let identity = Identity {
             certificate: certificate.clone(),
             key: key.clone(),
-            client_authority: Some(authority.clone()),
+            clients: Clients::MustShow(authority.clone()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address =
             Address::Tcp { host: "localhost".into(), port: listener.local_addr().unwrap().port(), tls: true };
         let history = Arc::new(History::new(podgate_flow::Limits::default()));
         let services = crate::services(history, crate::ServerInfo::new("a")).unwrap();
-        let listener = Listener::Tls(listener, identity.config().unwrap());
+        let listener = secured(listener, identity, |_| ()).unwrap();
         tokio::spawn(serve(listener, services, std::future::pending()));
 
         let ask = async |identity: Option<(&std::path::Path, &std::path::Path)>, name: Option<&str>| {

@@ -1,7 +1,8 @@
 //! Who may ask.
 //!
 //! On loopback everybody of this machine may. A page of the web could ask as well, by a name of its own that leads to
-//! 127.0.0.1: only requests that call this server by a loopback name are answered. On other addresses a token is needed.
+//! 127.0.0.1: only requests that call this server by a loopback name are answered, unless TLS proves the name. On other
+//! addresses visitors have to say who they are, by a token or by a certificate.
 
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+pub use podgate_tls::{Clients, Identity};
 
 use crate::fault::Fault;
 
@@ -19,6 +21,17 @@ pub struct Access {
     pub token: Option<String>,
     /// Names that requests may call the server by, besides those of loopback.
     pub names: Vec<String>,
+    /// With what connections are encrypted; `None`: they aren't.
+    pub tls: Option<Tls>,
+}
+
+/// How connections are encrypted.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The server's certificate, and which ones visitors show.
+    pub identity: Identity,
+    /// Hears of certificates that can't be used any more, and of connections that can't be accepted.
+    pub tell: fn(&str),
 }
 
 const COOKIE: &str = "podgate_token";
@@ -35,11 +48,21 @@ impl Access {
                 "the token is shorter than 16 characters: make one with `openssl rand -hex 32`".to_owned()
             );
         }
-        match address.ip().to_canonical().is_loopback() || token.is_some() {
-            true => Ok(()),
-            false => Err(format!(
-                "others reach {address}, and the page shows who may talk to whom: listen on 127.0.0.1, or give a token"
+        if address.ip().to_canonical().is_loopback() || token.is_some() {
+            return Ok(());
+        }
+        match &self.tls {
+            None => Err(format!(
+                "others reach {address}, and the page shows who may talk to whom: listen on 127.0.0.1, or give a token \
+                 with --token-file, and a certificate with --tls-cert and --tls-key so that nobody reads along"
             )),
+            Some(tls) => match tls.identity.clients {
+                Clients::MustShow(_) => Ok(()),
+                Clients::Anybody | Clients::MayShow(_) => Err(format!(
+                    "others reach {address}, and TLS keeps them from reading along, not from visiting: give a token with \
+                     --token-file, or the authority of visitors' certificates with --tls-client-ca"
+                )),
+            },
         }
     }
 }
@@ -49,7 +72,7 @@ pub async fn admit(State(access): State<Access>, request: Request, next: Next) -
     if let Err(fault) = check(&access, request.headers(), request.method().is_safe()) {
         // Whoever visits `/?token=...` gets a cookie, and the token is gone from the address.
         return match (&access.token, given(request.uri())) {
-            (Some(token), Some(given)) if is_same(token, &given) => welcome(token),
+            (Some(token), Some(given)) if is_same(token, &given) => welcome(token, access.tls.is_some()),
             _ => fault.into_response(),
         };
     }
@@ -78,6 +101,8 @@ fn check(access: &Access, headers: &HeaderMap, is_safe: bool) -> Result<(), Faul
                 return Err(Fault::new(StatusCode::UNAUTHORIZED, error));
             }
         }
+        // Whose certificate is good for the name that was called is the one that was meant.
+        None if access.tls.is_some() => {}
         None => {
             let host = text(header::HOST).unwrap_or_default();
             let name = name_of(host);
@@ -110,8 +135,9 @@ fn given(uri: &Uri) -> Option<String> {
     pairs.into_iter().find(|(name, _)| name == "token").map(|(_, value)| value.into_owned())
 }
 
-fn welcome(token: &str) -> Response {
-    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", token.trim());
+fn welcome(token: &str, is_secure: bool) -> Response {
+    let secure = if is_secure { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict{secure}", token.trim());
     match HeaderValue::from_str(&cookie) {
         Ok(cookie) => {
             let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, HeaderValue::from_static("/"))];
@@ -188,5 +214,15 @@ mod tests {
         let with = |token: &str| Access { token: Some(token.to_owned()), ..Access::default() };
         assert!(with("0123456789abcdef").allows(far).is_ok());
         assert!(with("short\n").allows(far).unwrap_err().contains("16"));
+        let secured = |clients: Clients, token: Option<&str>| {
+            let identity = Identity { certificate: "tls.crt".into(), key: "tls.key".into(), clients };
+            let token = token.map(str::to_owned);
+            Access { token, tls: Some(Tls { identity, tell: |_| () }), ..Access::default() }.allows(far)
+        };
+        let refused = secured(Clients::Anybody, None).unwrap_err();
+        assert!(refused.contains("--token-file") && refused.contains("--tls-client-ca"), "{refused}");
+        assert!(secured(Clients::MayShow("ca.crt".into()), None).is_err());
+        assert!(secured(Clients::MustShow("ca.crt".into()), None).is_ok());
+        assert!(secured(Clients::Anybody, Some("0123456789abcdef")).is_ok());
     }
 }

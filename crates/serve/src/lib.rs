@@ -33,7 +33,7 @@ mod table;
 mod what_if;
 mod why;
 
-pub use access::Access;
+pub use access::{Access, Clients, Identity, Tls};
 pub use openapi::openapi;
-pub use server::{Serving, serve, start};
+pub use server::{Serving, start};
 pub use source::{Inventory, Probes, Source, Try};

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use podgate_tls::Certificates;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -30,6 +31,8 @@ use crate::state::Server;
 const MOST_BODY: usize = 1 << 20;
 /// A request that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What is spoken over TLS.
+const PROTOCOLS: &[&str] = &["http/1.1"];
 /// Answers that are made at one time; the others wait.
 const AT_ONCE: usize = 8;
 
@@ -40,16 +43,13 @@ struct App {
 }
 
 /// Serves the page and its API on a listener until `shutdown`.
-///
-/// # Errors
-/// When others reach the address and no token is asked for, and when the listener fails.
-pub async fn serve(
+async fn serve(
     listener: TcpListener,
+    certificates: Option<Certificates>,
     source: Source,
     access: Access,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    access.allows(listener.local_addr()?).map_err(io::Error::other)?;
     let server = Arc::new(Server::new(source));
     let followers = events::follow(&server);
     let app = App { server: server.clone(), at_once: Arc::new(Semaphore::new(AT_ONCE)) };
@@ -59,7 +59,15 @@ pub async fn serve(
         // Streams of events end, or nobody would leave.
         over.send_replace(true);
     };
-    let served = axum::serve(listener, router(app, access)).with_graceful_shutdown(shutdown).await;
+    let tell = access.tls.as_ref().map(|tls| tls.tell);
+    let router = router(app, access);
+    let served = match certificates.zip(tell) {
+        None => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
+        Some((certificates, tell)) => {
+            let listener = podgate_tls::Listener::new(listener, certificates, tell)?;
+            axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+        }
+    };
     server.over.send_replace(true);
     for follower in followers {
         drop(follower.await);
@@ -79,10 +87,14 @@ pub struct Serving {
 /// Serves from a thread of its own, for those who have no asynchronous runtime.
 ///
 /// # Errors
-/// When others reach the address and no token is asked for, and when there is no thread.
+/// When others reach the address and nothing is asked of them, when a certificate can't be used, and when there is no
+/// thread.
 pub fn start(listener: std::net::TcpListener, source: Source, access: Access) -> io::Result<Serving> {
     let address = listener.local_addr()?;
     access.allows(address).map_err(io::Error::other)?;
+    let tls = access.tls.as_ref();
+    let certificates = tls.map(|tls| Certificates::new(tls.identity.clone(), PROTOCOLS)).transpose();
+    let certificates = certificates.map_err(io::Error::other)?;
     listener.set_nonblocking(true)?;
     let stop = watch::Sender::new(false);
     let mut stopped = stop.subscribe();
@@ -90,7 +102,8 @@ pub fn start(listener: std::net::TcpListener, source: Source, access: Access) ->
     let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || {
         let served = runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
-            serve(listener, source, access, async move { drop(stopped.wait_for(|over| *over).await) }).await
+            let shutdown = async move { drop(stopped.wait_for(|over| *over).await) };
+            serve(listener, certificates, source, access, shutdown).await
         });
         // An answer that is being made has nobody to go to.
         runtime.shutdown_timeout(Duration::from_secs(1));

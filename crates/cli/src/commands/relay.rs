@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use podgate_hubble::client::Address;
 use podgate_hubble::relay::Peers;
-use podgate_hubble::{Identity, run_relay};
+use podgate_hubble::run_relay;
+use podgate_tls::{Clients, Identity};
 
 use crate::input::flows::server::TlsArguments;
 use crate::outcome::{FINE, Failure, Outcome};
@@ -43,12 +44,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let identity = identity.map(|(certificate, key)| Identity {
         certificate,
         key,
-        client_authority: arguments.tls_client_ca.clone(),
+        clients: arguments.tls_client_ca.clone().map_or(Clients::Anybody, Clients::MustShow),
     });
     let ready = || {
         style::note(&format!("flows of {} peers at {}", arguments.peers.len(), arguments.listen));
     };
-    run_relay(peers, &arguments.listen, identity.as_ref(), ready)
+    run_relay(peers, &arguments.listen, identity.as_ref(), ready, style::warning)
         .map_err(|error| Failure::bad(format!("{}: {error}", arguments.listen)))?;
     Ok(FINE)
 }

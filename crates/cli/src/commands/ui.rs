@@ -6,7 +6,7 @@ mod lab;
 mod objects;
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use clap::Args;
 use podgate_lab::Lab;
 use podgate_serve::model::Origin;
-use podgate_serve::{Access, Source};
+use podgate_serve::{Access, Clients, Identity, Source, Tls};
 
 use super::lab::PAGE;
 use crate::input::ManifestArguments;
@@ -30,6 +30,7 @@ use crate::style;
 Examples:
   podgate ui manifests/                        what policies allow
   podgate ui --cluster --server relay:4245     and what happens
+  podgate ui --listen 0.0.0.0:7462 --token-file token --tls-cert tls.crt --tls-key tls.key
   podgate ui manifests/ --input-file flows.json")]
 pub struct Arguments {
     /// Manifests: files, directories, or `-` for standard input.
@@ -49,6 +50,15 @@ pub struct Arguments {
     /// addresses that others reach.
     #[arg(long, value_name = "FILE", help_heading = "Page")]
     token_file: Option<PathBuf>,
+    /// The certificate to serve the page with over TLS, PEM; read again when it is renewed.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Page")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Page")]
+    tls_key: Option<PathBuf>,
+    /// The authority of visitors' certificates, PEM: others are sent away.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Page")]
+    tls_client_ca: Option<PathBuf>,
     /// Open it in a browser.
     #[arg(long, help_heading = "Page")]
     open: bool,
@@ -57,16 +67,28 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Outcome {
     let token = arguments.token_file.as_deref().map(token).transpose()?;
     let lab = arguments.lab.as_deref().map(Lab::new).transpose()?;
-    let page = Page::bind(&arguments.listen, Access { token, ..Access::default() })?;
+    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone()).map(|(certificate, key)| {
+        let clients = arguments.tls_client_ca.clone().map_or(Clients::Anybody, Clients::MustShow);
+        Tls { identity: Identity { certificate, key, clients }, tell: style::warning }
+    });
+    let page = Page::bind(&arguments.listen, Access { token, tls, ..Access::default() })?;
     let source = match &lab {
         Some(lab) => lab::source(lab)?,
         None => of_objects(arguments.manifests, arguments.paths, &arguments.flows)?,
     };
+    let is_read_along = arguments.tls_cert.is_none() && page.is_for_others();
     page.serve(source, |url| {
         style::line(url);
         if let Some(file) = &arguments.token_file {
             style::note(&format!("open it once as {url}?token=TOKEN, with the token of {}", file.display()));
         }
+        if is_read_along {
+            style::warning(
+                "the connection is not encrypted: whoever is in between reads the token and the page; --tls-cert and \
+                 --tls-key encrypt it",
+            );
+        }
+        style::note("Ctrl-C ends it");
         if arguments.open {
             open(url);
         }
@@ -103,21 +125,37 @@ impl Page {
     }
 
     fn new(listener: TcpListener, access: Access) -> Result<Page, Failure> {
+        let address = listener.local_addr().map_err(|error| Failure::bad(error.to_string()))?;
+        access.allows(address).map_err(Failure::bad)?;
         let (ended, end) = mpsc::channel();
         ctrlc::set_handler(move || ended.send(()).unwrap_or_default())
             .map_err(|error| Failure::bad(format!("watch for Ctrl-C: {error}")))?;
         Ok(Page { listener, access, end })
     }
 
+    /// Whether other machines reach it.
+    fn is_for_others(&self) -> bool {
+        self.listener.local_addr().is_ok_and(|address| !address.ip().to_canonical().is_loopback())
+    }
+
     /// Serves until Ctrl-C. `ready` is told where.
     fn serve(self, source: Source, ready: impl FnOnce(&str) -> Result<(), Failure>) -> Outcome {
         let failed = |error: std::io::Error| Failure::bad(format!("serve the page: {error}"));
+        let scheme = if self.access.tls.is_some() { "https" } else { "http" };
         let serving = podgate_serve::start(self.listener, source, self.access).map_err(failed)?;
-        ready(&format!("http://{}/", serving.address))?;
+        ready(&format!("{scheme}://{}/", to_visit(serving.address)))?;
         // The handler lives as long as the process: it always can say that it is over.
         let _ = self.end.recv();
         serving.stop().map_err(failed)?;
         Ok(FINE)
+    }
+}
+
+/// What to write into a browser on this machine: 0.0.0.0 is all of its addresses, and none to visit.
+fn to_visit(address: SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
     }
 }
 

@@ -4,5 +4,6 @@ mod access;
 mod advice;
 mod answers;
 mod schema;
+mod secured;
 mod streams;
 mod support;

@@ -134,7 +134,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn read(mut stream: TcpStream) -> Answer {
+    pub fn read(mut stream: impl Read) -> Answer {
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
         let all = String::from_utf8_lossy(&bytes).into_owned();

@@ -1,10 +1,16 @@
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::routing::get;
+use podgate_tls::certificates;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -113,43 +119,4 @@ fn a_token_that_nobody_can_vouch_for_opens_nothing() {
     let (code, text) = run(Papers::new().ask(false, "Authorization: Bearer x\r\n"));
     assert_eq!(code, 503);
     assert!(!text.contains("secret"), "{text}");
-}
-
-#[test]
-fn files_that_cant_be_used_are_named() {
-    let papers = Papers::new();
-    papers.sign("server");
-    let options = |certificate: &str, key: &str| ApiOptions {
-        address: "127.0.0.1:0".parse().unwrap(),
-        certificate: papers.path(certificate),
-        key: papers.path(key),
-        client_ca: None,
-    };
-    papers.write("empty.pem", "");
-    for (certificate, key, named) in [
-        ("none.pem", "server.key", "none.pem"),
-        ("empty.pem", "server.key", "empty.pem"),
-        ("server.pem", "empty.pem", "empty.pem"),
-    ] {
-        let why = Files::new(options(certificate, key)).config().unwrap_err();
-        assert!(why.contains(named), "{why}");
-    }
-}
-
-#[test]
-fn a_renewed_certificate_is_taken_up() {
-    let papers = Papers::new();
-    papers.sign("server");
-    let mut files = Files::new(ApiOptions {
-        address: "127.0.0.1:0".parse().unwrap(),
-        certificate: papers.path("server.pem"),
-        key: papers.path("server.key"),
-        client_ca: None,
-    });
-    let first = files.config().unwrap();
-    assert!(Arc::ptr_eq(&first, &files.config().unwrap()));
-    papers.sign("server");
-    let later = SystemTime::now() + Duration::from_secs(5);
-    fs::File::options().append(true).open(papers.path("server.pem")).unwrap().set_modified(later).unwrap();
-    assert!(!Arc::ptr_eq(&first, &files.config().unwrap()));
 }
