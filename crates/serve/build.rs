@@ -1,7 +1,10 @@
-//! Lists the page's built files, so that the binary has them all.
+//! Lists the page's built files, so that the binary has them all: as they are, and compressed.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
 
 fn main() {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -10,14 +13,31 @@ fn main() {
     let mut files = Vec::new();
     list(&dist, "", &mut files);
     files.sort();
-    let mut code = String::from("pub static FILES: &[(&str, &[u8])] = &[\n");
-    for (name, path) in files {
-        writeln!(code, "    ({name:?}, include_bytes!({:?})),", path.display().to_string())
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
+    let mut code = String::from(
+        "/// Name, bytes, and the same in gzip where that is smaller.\npub static FILES: &[(&str, &[u8], Option<&[u8]>)] = &[\n",
+    );
+    for (number, (name, path)) in files.into_iter().enumerate() {
+        let bytes = std::fs::read(&path).expect("it was listed");
+        let packed = gzip(&bytes);
+        let packed = if packed.len() < bytes.len() {
+            let file = out.join(format!("{number}.gz"));
+            std::fs::write(&file, packed).expect("the folder is cargo's own");
+            format!("Some(include_bytes!({:?}))", file.display().to_string())
+        } else {
+            "None".to_owned()
+        };
+        writeln!(code, "    ({name:?}, include_bytes!({:?}), {packed}),", path.display().to_string())
             .expect("a string takes all");
     }
     code.push_str("];\n");
-    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it")).join("files.rs");
-    std::fs::write(out, code).expect("the folder is cargo's own");
+    std::fs::write(out.join("files.rs"), code).expect("the folder is cargo's own");
+}
+
+/// The same bytes for the same bytes: without a time or a name.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes all")
 }
 
 fn list(dir: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) {

@@ -239,14 +239,7 @@ pub(crate) fn find(dir: &Path, series: Series, since: Timestamp, until: Timestam
             listed = again;
             continue;
         }
-        for name in &listed.1 {
-            let path = dir.join(format!("{name}.damaged"));
-            problems.push(Problem::new(
-                &path,
-                "could not be read when its hour was put together, so its rows are missing",
-                "mend it with a Parquet tool and drop the .damaged, or delete it",
-            ));
-        }
+        problems.extend(listed.1.iter().map(|name| Problem::set_aside(dir, name)));
         drop_superseded(&mut segments);
         return Ok(Found { segments, problems });
     }

@@ -24,6 +24,7 @@ mod problem;
 #[cfg(test)]
 mod python;
 mod reader;
+mod recent;
 mod segment;
 mod store;
 mod table;
@@ -32,3 +33,4 @@ pub use archive::{Archive, Caps, State};
 pub use manifest::manifest;
 pub use problem::Problem;
 pub use reader::{Found, Reader};
+pub use recent::{Newest, Recent};

@@ -28,6 +28,15 @@ impl Problem {
         Problem::new(path, format_args!("can't be read ({what})"), advice)
     }
 
+    /// A file that was put out of the way of those that can be read.
+    pub(crate) fn set_aside(dir: &Path, name: &impl fmt::Display) -> Problem {
+        Problem::new(
+            &dir.join(format!("{name}.damaged")),
+            "could not be read when its hour was put together, so its rows are missing",
+            "mend it with a Parquet tool and drop the .damaged, or delete it",
+        )
+    }
+
     /// A file that could not be written.
     pub(crate) fn unwritten(path: &Path, what: impl fmt::Display) -> Problem {
         Problem::new(path, format_args!("can't be written ({what})"), "make room, or let podgate write here")

@@ -1,6 +1,7 @@
 //! Reads an archive, whether or not somebody writes it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use podgate_api::Object;
@@ -203,19 +204,31 @@ fn groups(segments: &[Opened], range: Range) -> Vec<Group<'_>> {
     let all =
         segments.iter().flat_map(|segment| (0..segment.reader.groups()).map(move |group| (segment, group)));
     let timed = all.map(|(segment, group)| {
-        let hour = segment.name.hour;
-        let times = segment.reader.times(group, segment.name.series.time());
-        let (first, last) = match times {
-            // A microsecond in a file stands for the thousand nanoseconds from it on.
-            Some((first, last)) => (Timestamp(first as u64 * 1000), Timestamp(last as u64 * 1000 + 999)),
-            None => (hour.start(), hour.end()),
-        };
+        let (first, last) = times(segment, group);
         Group { segment, group, first, last }
     });
     let mut groups: Vec<_> =
         timed.filter(|group| group.last >= range.since && group.first < range.until).collect();
     groups.sort_by_key(|group| group.first);
     groups
+}
+
+/// The times that a row group reaches from and to.
+pub(crate) fn times(segment: &Opened, group: usize) -> (Timestamp, Timestamp) {
+    match segment.reader.times(group, segment.name.series.time()) {
+        // A microsecond in a file stands for the thousand nanoseconds from it on.
+        Some((first, last)) => (Timestamp(first as u64 * 1000), Timestamp(last as u64 * 1000 + 999)),
+        None => (segment.name.hour.start(), segment.name.hour.end()),
+    }
+}
+
+/// All records of a row group, as they come.
+pub(crate) fn records(segment: &Opened, group: usize) -> Result<Vec<Arc<FlowRecord>>, Problem> {
+    let (first, last) = times(segment, group);
+    let mut records = Records::default();
+    read(&Group { segment, group, first, last }, |table| {
+        (0..table.rows()).map(|row| records.read(table, row).map(Arc::new)).collect()
+    })
 }
 
 fn read<T>(

@@ -226,6 +226,11 @@ impl<'a> Reader<'a> {
         self.reader.metadata().num_row_groups()
     }
 
+    /// How many rows a row group has.
+    pub fn rows(&self, group: usize) -> usize {
+        self.reader.metadata().row_group(group).num_rows() as usize
+    }
+
     /// The least and greatest value of a column of times in a row group.
     pub fn times(&self, group: usize, column: usize) -> Option<(i64, i64)> {
         let group: &RowGroupMetaData = self.reader.metadata().row_group(group);

@@ -7,25 +7,35 @@ use std::sync::LazyLock;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use crate::compression;
+
 mod list {
     include!(concat!(env!("OUT_DIR"), "/files.rs"));
 }
 
 struct File {
+    plain: Form,
+    packed: Option<Form>,
+}
+
+struct Form {
     bytes: &'static [u8],
     etag: String,
 }
 
 static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
-    let file = |(name, bytes): &(&'static str, &'static [u8])| (*name, File { bytes, etag: etag(bytes) });
-    list::FILES.iter().map(file).collect()
+    let form = |bytes| Form { bytes, etag: etag(bytes, "") };
+    let files = list::FILES.iter();
+    files
+        .map(|(name, plain, packed)| (*name, File { plain: form(plain), packed: packed.map(form) }))
+        .collect()
 });
 
-/// A text that is another one for other bytes.
-pub fn etag(bytes: &[u8]) -> String {
+/// A text that is another one for other bytes, or for the same in another form.
+pub fn etag(bytes: &[u8], form: &str) -> String {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
-    format!("\"{:016x}\"", hasher.finish())
+    format!("\"{:016x}{form}\"", hasher.finish())
 }
 
 /// Whether a client has these bytes already.
@@ -41,23 +51,11 @@ pub fn file(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
         name => name,
     };
     let file = FILES.get(name)?;
-    let accepts = |coding: &str| {
-        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        accepted.is_some_and(|accepted| {
-            accepted.split(',').any(|one| {
-                let mut parts = one.split(';').map(str::trim);
-                parts.next() == Some(coding) && !parts.any(|quality| quality == "q=0")
-            })
-        })
-    };
-    let packed = [("br", "br"), ("gzip", "gz")].into_iter().find_map(|(coding, ending)| {
-        let packed = FILES.get(format!("{name}.{ending}").as_str())?;
-        accepts(coding).then_some((coding, packed))
-    });
-    let (bytes, etag) = packed.map_or((file.bytes, &file.etag), |(_, packed)| (packed.bytes, &packed.etag));
+    let packed = file.packed.as_ref().filter(|_| compression::is_accepted(headers));
+    let Form { bytes, etag } = packed.unwrap_or(&file.plain);
     let mut response = match is_known(headers, etag) {
         true => with_status(StatusCode::NOT_MODIFIED),
-        false => Response::new(Body::from(bytes)),
+        false => Response::new(Body::from(*bytes)),
     };
     let set = response.headers_mut();
     set.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(name)));
@@ -67,8 +65,8 @@ pub fn file(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let caching =
         if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     set.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    if let Some((coding, _)) = packed {
-        set.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    if packed.is_some() {
+        set.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Some(response)
 }

@@ -8,7 +8,7 @@ mod timeline;
 
 use std::sync::Arc;
 
-use podgate_archive::Reader;
+use podgate_archive::Problem;
 use podgate_flow::{Filter, FlowRecord, FlowVerdict, Losses, Query, Take, Timestamp};
 use podgate_policy::Verdict;
 
@@ -19,27 +19,39 @@ use crate::ask::{Ask, Window};
 use crate::fault::Fault;
 use crate::state::Server;
 
-/// More records of an archive than this are not looked at for one answer: the newest are.
-const MOST: usize = 200_000;
+/// The newest records of an archive that are kept in memory, about 500 bytes each, and the most that one answer is made
+/// from.
+pub const MOST: usize = 200_000;
 
 /// The records of a window that fit, in order of time.
 pub fn records(server: &Server, window: Window, filter: Filter) -> Result<Vec<Arc<FlowRecord>>, Fault> {
-    let query = Query { filter, since: Some(window.since), until: Some(window.until), take: Take::All };
+    ask(server, Query { filter, since: Some(window.since), until: Some(window.until), take: Take::All })
+}
+
+/// The records that are asked for, from the history and, where that doesn't reach, from the archive.
+pub fn ask(server: &Server, query: Query) -> Result<Vec<Arc<FlowRecord>>, Fault> {
     let history = server.source.history.as_ref();
     let mut recent = history.map(|history| history.query(&query)).unwrap_or_default();
-    let Some(archive) = &server.source.archive else { return Ok(recent) };
+    let Some(archive) = &server.archive else { return Ok(recent) };
+    let (since, until) = (query.since.unwrap_or_default(), query.until.unwrap_or(Timestamp(u64::MAX)));
     let oldest = history.and_then(|history| history.oldest());
-    let until = oldest.map_or(window.until, |oldest| oldest.min(window.until));
-    if window.since >= until {
+    let until = oldest.map_or(until, |oldest| oldest.min(until));
+    let most = match query.take {
+        Take::Last(count) => count.saturating_sub(recent.len()),
+        Take::All | Take::First(_) => MOST,
+    };
+    if since >= until || most == 0 {
         return Ok(recent);
     }
-    let query = Query { until: Some(until), take: Take::Last(MOST), ..query };
-    let read = Reader::open(archive).and_then(|reader| reader.flows(&query));
-    let found = read
-        .map_err(|problem| Fault::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, problem.to_string()))?;
-    let mut all: Vec<Arc<FlowRecord>> = found.found.into_iter().map(Arc::new).collect();
+    let query = Query { until: Some(until), take: Take::Last(most), ..query };
+    let mut all = archive.flows(&query).map_err(unreadable)?.found;
     all.append(&mut recent);
     Ok(all)
+}
+
+/// An archive that can't be read is no fault of whoever asks.
+pub fn unreadable(problem: Problem) -> Fault {
+    Fault::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, problem.to_string())
 }
 
 /// What is missing so far.

@@ -12,6 +12,7 @@ mod access;
 mod ask;
 mod assets;
 mod complete;
+mod compression;
 mod events;
 mod fault;
 mod findings;

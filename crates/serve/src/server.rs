@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::{Access, admit};
 use crate::ask::Ask;
 use crate::assets;
+use crate::compression;
 use crate::events;
 use crate::fault::Fault;
 use crate::routes::{Answer, Form, PREFIX, ROUTES, Route, Takes};
@@ -216,10 +217,10 @@ async fn respond(
             };
             let work = blocking(move || {
                 let _permit = permit;
-                make(&Ask::new(app.server, route, &query, id, body)?)
+                Ok(json(&headers, make(&Ask::new(app.server, route, &query, id, body)?)?))
             });
             match tokio::time::timeout(PATIENCE, work).await {
-                Ok(Ok(bytes)) => json(&headers, bytes),
+                Ok(Ok(response)) => response,
                 Ok(Err(fault)) => fault.into_response(),
                 Err(_) => {
                     let error = format!(
@@ -246,16 +247,24 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// An answer, compressed where the client takes that. Takes its time with large ones.
 fn json(headers: &HeaderMap, bytes: Vec<u8>) -> Response {
-    let etag = assets::etag(&bytes);
-    let mut response = match assets::is_known(headers, &etag) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => Response::new(Body::from(bytes)),
+    let is_packed = compression::is_accepted(headers) && compression::is_worth_it(&bytes);
+    // Other bytes go over the wire: another tag.
+    let etag = assets::etag(&bytes, if is_packed { "-gzip" } else { "" });
+    let mut response = match (assets::is_known(headers, &etag), is_packed) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, true) => Response::new(Body::from(compression::gzip(&bytes))),
+        (false, false) => Response::new(Body::from(bytes)),
     };
     let set = response.headers_mut();
     set.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     set.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits"));
+    set.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if is_packed {
+        set.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     response
 }
 

@@ -8,11 +8,13 @@ use std::time::SystemTime;
 use podgate_analysis::World;
 use podgate_analysis::exposure::Exposure;
 use podgate_api::{Loaded, ObjectKey};
+use podgate_archive::Recent;
 use podgate_flow::Timestamp;
 use podgate_lint::Finding;
 use tokio::sync::watch;
 
 use crate::findings;
+use crate::flows::MOST;
 use crate::model::Status;
 use crate::places::Places;
 use crate::source::{Inventory, Source};
@@ -22,6 +24,8 @@ use crate::table::Table;
 pub struct Server {
     /// Where it reads from.
     pub source: Source,
+    /// Its archive, with the newest records in memory.
+    pub archive: Option<Recent>,
     current: Mutex<Arc<Snapshot>>,
     /// The number of flows that came so far; changes wake whoever follows them.
     pub came: watch::Sender<u64>,
@@ -36,8 +40,10 @@ impl Server {
     pub fn new(source: Source) -> Server {
         let inventory = source.inventory.borrow().clone();
         let current = Mutex::new(Arc::new(Snapshot::new(inventory, None)));
+        let archive = source.archive.clone().map(|dir| Recent::new(dir, MOST));
         Server {
             source,
+            archive,
             current,
             came: watch::Sender::new(0),
             status: watch::Sender::new(None),

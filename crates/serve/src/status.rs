@@ -1,11 +1,10 @@
 //! What the page is about and how fresh it is.
 
 use podgate_api::Severity;
-use podgate_flow::Filter;
 
-use crate::ask::{Ask, Window};
+use crate::ask::Ask;
 use crate::fault::Fault;
-use crate::flows::losses;
+use crate::flows::{losses, unreadable};
 use crate::matrix::{disagreements, tries};
 use crate::model::{Counts, FlowsStatus, Measured, Problem, Status};
 use crate::places::Namer;
@@ -61,16 +60,13 @@ fn flows(server: &Server) -> Result<Option<FlowsStatus>, Fault> {
             losses: losses(server),
         }));
     }
-    if server.source.archive.is_none() {
-        return Ok(None);
-    }
-    let always = Window { since: Default::default(), until: podgate_flow::Timestamp(u64::MAX) };
-    let records = crate::flows::records(server, always, Filter::default())?;
+    let Some(archive) = &server.archive else { return Ok(None) };
+    let newest = archive.newest().map_err(unreadable)?;
     Ok(Some(FlowsStatus {
-        kept: records.len() as u64,
-        oldest: records.first().map(|record| record.time),
-        newest: crate::flows::newest(&records),
-        trouble,
+        kept: newest.records.len() as u64,
+        oldest: newest.records.first().map(|record| record.time),
+        newest: newest.records.last().map(|record| record.time),
+        trouble: trouble.or_else(|| newest.problems.first().map(ToString::to_string)),
         losses: losses(server),
     }))
 }

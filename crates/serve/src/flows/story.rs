@@ -5,10 +5,10 @@ use std::sync::Arc;
 use podgate_advise::why::{PolicyArchive, Story};
 use podgate_api::Object;
 use podgate_archive::Reader;
-use podgate_flow::{Filter, FlowId, FlowRecord, PolicyVersion, Terms, Timestamp};
+use podgate_flow::{Filter, FlowId, FlowRecord, PolicyVersion, Query, Take, Terms};
 
-use super::{records, watched};
-use crate::ask::{Ask, Window};
+use super::watched;
+use crate::ask::Ask;
 use crate::fault::Fault;
 
 /// Answers /flows/{id}/story.
@@ -26,8 +26,8 @@ fn find(ask: &Ask) -> Result<Arc<FlowRecord>, Fault> {
     let id: FlowId = ask.id.parse().map_err(Fault::bad)?;
     let terms = Terms { ids: vec![id], ..Terms::default() };
     let filter = Filter { any_of: vec![terms], ..Filter::default() };
-    let always = Window { since: Timestamp(0), until: Timestamp(u64::MAX) };
-    records(&ask.server, always, filter)?
+    let query = Query { filter, take: Take::Last(1), ..Query::default() };
+    super::ask(&ask.server, query)?
         .pop()
         .ok_or_else(|| Fault::missing(format!("no flow has the id {id}: it may be too old to be kept")))
 }

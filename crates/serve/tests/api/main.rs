@@ -3,6 +3,8 @@
 mod access;
 mod advice;
 mod answers;
+mod archive;
+mod compression;
 mod schema;
 mod secured;
 mod streams;

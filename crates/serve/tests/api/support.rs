@@ -34,25 +34,39 @@ impl Served {
         Served::with(Access::default(), true)
     }
 
+    /// The shop, with the flows of an archive.
+    pub fn of_archive(dir: &Path) -> Served {
+        Served::made(Access::default(), |source| source.archive = Some(dir.to_owned()))
+    }
+
     /// The shop, and flows where it is watched.
     pub fn with(access: Access, watched: bool) -> Served {
+        let history = Arc::new(History::new(Limits::default()));
+        let kept = history.clone();
+        let served = Served::made(access, |source| {
+            if watched {
+                history.push(now(), flows().into_iter().map(Arc::new));
+                source.history = Some(history);
+                let probed = |port, allowed| Try {
+                    from: "shop/web-0".to_owned(),
+                    to: "shop/db-0".to_owned(),
+                    protocol: Protocol::TCP,
+                    port,
+                    allowed,
+                };
+                let tries = vec![probed(5432, false), probed(80, false)];
+                source.probes = Some(watch::channel(Arc::new(Probes { at: Some(now()), tries })).1);
+            }
+        });
+        Served { history: kept, ..served }
+    }
+
+    fn made(access: Access, feed: impl FnOnce(&mut Source)) -> Served {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("shop.yaml"), CLUSTER).unwrap();
         let (mut source, inventory) = Source::new("the shop", Origin::Files, read(dir.path(), 1));
+        feed(&mut source);
         let history = Arc::new(History::new(Limits::default()));
-        if watched {
-            history.push(now(), flows().into_iter().map(Arc::new));
-            source.history = Some(history.clone());
-            let probed = |port, allowed| Try {
-                from: "shop/web-0".to_owned(),
-                to: "shop/db-0".to_owned(),
-                protocol: Protocol::TCP,
-                port,
-                allowed,
-            };
-            let probes = Probes { at: Some(now()), tries: vec![probed(5432, false), probed(80, false)] };
-            source.probes = Some(watch::channel(Arc::new(probes)).1);
-        }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let serving = start(listener, source, access).unwrap();
         Served { address: serving.address, inventory, history, dir, serving: Some(serving) }
@@ -107,8 +121,13 @@ impl Served {
 
     /// Begins to read events.
     pub fn events(&self, path: &str) -> Events {
+        self.events_with(path, "")
+    }
+
+    /// Begins to read events, and sends headers along.
+    pub fn events_with(&self, path: &str, headers: &str) -> Events {
         let mut stream = self.connect();
-        write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address).unwrap();
         let mut events = Events { reader: BufReader::new(stream) };
         while !events.line().trim().is_empty() {}
         events
@@ -131,16 +150,19 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub text: String,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
     pub fn read(mut stream: impl Read) -> Answer {
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
-        let all = String::from_utf8_lossy(&bytes).into_owned();
-        let (head, text) = all.split_once("\r\n\r\n").unwrap_or((&all, ""));
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
+        let body = bytes.get(end + 4..).unwrap_or_default().to_vec();
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head: head.to_ascii_lowercase(), text: text.to_owned() }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answer { status, head: head.to_ascii_lowercase(), text, body }
     }
 
     pub fn json(&self) -> Value {
