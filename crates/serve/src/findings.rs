@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use podgate_analysis::WorldOptions;
 use podgate_api::{Loaded, Object};
+use podgate_lint::config::Config;
 use podgate_lint::ignore::Ignores;
-use podgate_lint::{Context, Finding, ObjectRef, Settings};
+use podgate_lint::{Context, Finding, ObjectRef};
 
 use crate::ask::Ask;
 use crate::fault::Fault;
@@ -14,14 +15,16 @@ use crate::model::FindingList;
 use crate::policies::all;
 use crate::state::Snapshot;
 
-/// The findings about objects, the worst first; without those that objects say to leave out. Of staged policies is found
+/// The findings about objects, the worst first; without those that objects or
+/// the team's choices leave out. Of staged policies is found
 /// what would be if they were enforced; of everything else, what is there without them.
 pub fn of(
     mut loaded: Loaded,
     options: &WorldOptions,
+    checks: &Config,
     text: &(impl Fn(&str) -> Option<Arc<str>> + Sync),
 ) -> Vec<Finding> {
-    let settings = Settings::default();
+    let settings = checks.settings();
     let ignores = Ignores::new(&loaded);
     let diagnostics = podgate_lint::prepare(&mut loaded);
     let run = |objects: Vec<Object>| {
@@ -37,7 +40,8 @@ pub fn of(
         findings.extend(run(loaded.objects).into_iter().filter(|finding| staged.contains(&finding.object)));
         podgate_lint::sort(&mut findings);
     }
-    findings.retain(|finding| ignores.find(finding).is_none());
+    checks.rate(&mut findings);
+    findings.retain(|finding| ignores.find(finding).is_none() && checks.ignores(finding).is_none());
     findings.sort_by_key(rank);
     findings
 }

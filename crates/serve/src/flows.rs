@@ -19,7 +19,7 @@ use crate::ask::{Ask, Window};
 use crate::fault::Fault;
 use crate::state::Server;
 
-/// The newest records of an archive that are kept in memory, about 500 bytes each, and the most that one answer is made
+/// The newest records of an archive that are kept in memory, and the most that one answer is made
 /// from.
 pub const MOST: usize = 200_000;
 

@@ -59,6 +59,8 @@ pub struct Inventory {
     pub loaded: Loaded,
     /// What the objects don't say.
     pub options: WorldOptions,
+    /// The team's choices for `podgate check`, of `.podgate.yaml`.
+    pub checks: podgate_lint::config::Config,
     /// Nodes that enforce.
     pub nodes: Vec<NodeState>,
     /// Why the source has not been heard lately; `None` while it is.

@@ -146,6 +146,7 @@ impl Snapshot {
             findings::of(
                 self.inventory.loaded.clone(),
                 &self.inventory.options,
+                &self.inventory.checks,
                 &file_text(&self.inventory.loaded),
             )
         })

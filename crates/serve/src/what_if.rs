@@ -41,7 +41,7 @@ pub fn what_if(ask: &Ask) -> Result<WhatIf, Fault> {
     let places = Places::new(&world, &table);
     let files = file_text(&inventory.loaded);
     let text = |name: &str| tried.texts.get(name).cloned().or_else(|| files(name));
-    let found = findings::of(tried.loaded.clone(), &inventory.options, &text);
+    let found = findings::of(tried.loaded.clone(), &inventory.options, &inventory.checks, &text);
     let fingerprints = |of: &[podgate_lint::Finding]| -> BTreeSet<String> {
         of.iter().map(|finding| finding.fingerprint.clone()).collect()
     };

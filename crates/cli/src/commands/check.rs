@@ -250,7 +250,8 @@ fn show(form: Output, report: &Report, texts: &Sources) -> Result<(), Failure> {
 
 // === configuration ===
 
-fn config(named: Option<&Path>) -> Result<Config, Failure> {
+/// The choices of the team: of a file that is named, or of the nearest `.podgate.yaml`.
+pub fn config(named: Option<&Path>) -> Result<Config, Failure> {
     let Some(path) = named.map(Path::to_owned).or_else(nearest_config) else { return Ok(Config::default()) };
     let text = fs::read_to_string(&path)
         .map_err(|error| Failure::bad(format!("{}: cannot be read: {error}", path.display())))?;

@@ -4,6 +4,7 @@ mod access;
 mod advice;
 mod answers;
 mod archive;
+mod choices;
 mod compression;
 mod schema;
 mod secured;

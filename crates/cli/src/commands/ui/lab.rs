@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use podgate_analysis::WorldOptions;
 use podgate_api::{Loaded, Object};
 use podgate_hubble::client::Address;
 use podgate_lab::enforce::{Client, FLOWS, Files, HUBBLE_SOCKET, in_force};
@@ -64,7 +63,7 @@ fn read(lab: &Lab, spec: &Spec, plan: &Plan, revision: u64) -> Inventory {
     let mut all: Vec<Object> = objects.into_iter().filter(is_kept).collect();
     all.extend(made);
     let loaded = Loaded { objects: all, diagnostics, files, documents, ignores, ignored };
-    Inventory { revision, loaded, options: WorldOptions::default(), nodes: nodes(lab), stale: None }
+    Inventory { revision, loaded, nodes: nodes(lab), ..Inventory::default() }
 }
 
 /// What the enforcing daemon says of its nodes.

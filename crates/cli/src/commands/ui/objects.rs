@@ -11,6 +11,7 @@ use podgate_serve::source::watch;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::cluster;
+use crate::commands::check;
 use crate::input::ManifestArguments;
 use crate::outcome::Failure;
 use crate::style;
@@ -19,7 +20,8 @@ use crate::style;
 pub fn read(manifests: &ManifestArguments, paths: &[PathBuf]) -> Result<Inventory, Failure> {
     let loaded = manifests.load(paths)?;
     let options = manifests.world_options(false)?;
-    Ok(Inventory { revision: 1, loaded, options, ..Inventory::default() })
+    let checks = check::config(None)?;
+    Ok(Inventory { revision: 1, loaded, options, checks, ..Inventory::default() })
 }
 
 /// What the page calls manifests.
