@@ -125,6 +125,7 @@ impl View<'_> {
         // What is denied has no say about who stands where: an application keeps its shape whoever knocks.
         let links: Vec<(usize, usize)> =
             allowed.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
+        let about: Vec<About> = nodes.iter().map(|place| self.about(*place)).collect();
         // A hub that is in the middle of what isn't folded has its place there.
         let linked: BTreeSet<usize> = links.iter().flat_map(|(from, to)| [*from, *to]).collect();
         let items: Vec<Item> = nodes
@@ -132,14 +133,13 @@ impl View<'_> {
             .enumerate()
             .map(|(at, place)| Item {
                 group: group_of[at],
-                width: width(&self.namer.get(*place).name, hubs[at].is_some()),
+                width: width(&self.namer.get(*place).name, &about[at], hubs[at].is_some()),
                 hub: hubs[at].is_some() && !linked.contains(&at),
             })
             .collect();
         let entry = groups.iter().position(String::is_empty);
         let laid = lay_out(&items, &weights, &links, entry);
         edges.truncate(most);
-        let about: Vec<About> = nodes.iter().map(|place| self.about(*place)).collect();
         MapView {
             revision: self.ask.snapshot.revision(),
             scope: self.scope,
@@ -220,9 +220,10 @@ impl View<'_> {
         crowded
     }
 
-    /// Nodes that a quarter of the others, or nearly, is connected with.
+    /// Nodes that a quarter of the others is connected with, or so many that nobody follows each edge.
     fn hubs(&self, nodes: &[usize], at: &BTreeMap<usize, usize>) -> Vec<Option<Hub>> {
         const LEAST: usize = 10;
+        const MOST: usize = 40;
         let mut others: Vec<(BTreeSet<usize>, BTreeSet<usize>)> = vec![Default::default(); nodes.len()];
         // Who knocks is no neighbour.
         let open = self.drafts.edges.iter().filter(|(_, draft)| !draft.is_denied_only());
@@ -231,7 +232,7 @@ impl View<'_> {
             others[from].1.insert(to);
             others[to].0.insert(from);
         }
-        let least = LEAST.max(nodes.len() / 4);
+        let least = (nodes.len() / 4).clamp(LEAST, MOST);
         let hub = |number: usize| {
             let place = self.namer.get(nodes[number]);
             let (inward, outward) = (others[number].0.len(), others[number].1.len());
@@ -323,9 +324,11 @@ pub fn protection(world: &World, workload: usize) -> (bool, bool) {
 }
 
 /// How wide a name is drawn, in steps so that a longer name seldom moves others.
-fn width(name: &str, is_hub: bool) -> f64 {
-    // A hub says how many edges are folded, too.
-    let text = 7 * name.chars().count().min(26) + if is_hub { 72 } else { 36 };
+fn width(name: &str, about: &About, is_hub: bool) -> f64 {
+    // Beside it are the sign of findings, how many pods there are, and how many edges are folded.
+    let beside = [(about.findings > 0, 12), (about.pods > 1, 22), (is_hub, 36)];
+    let beside: usize = beside.iter().filter(|(is, _)| *is).map(|(_, width)| width).sum();
+    let text = 7 * name.chars().count().min(26) + 30 + beside;
     text.next_multiple_of(20).max(100) as f64
 }
 
