@@ -15,7 +15,7 @@ fn main() {
     files.sort();
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
     let mut code = String::from(
-        "/// Name, bytes, and the same in gzip where that is smaller.\npub static FILES: &[(&str, &[u8], Option<&[u8]>)] = &[\n",
+        "/// Name, bytes, and the same in gzip where that is smaller.\ntype Packed = (&'static str, &'static [u8], Option<&'static [u8]>);\npub static FILES: &[Packed] = &[\n",
     );
     for (number, (name, path)) in files.into_iter().enumerate() {
         let bytes = std::fs::read(&path).expect("it was listed");
