@@ -62,7 +62,7 @@ pub fn read(
     read_kinds(options, reading, progress, |_| true)
 }
 
-/// As [`read`], without the kinds that [`watch`] follows: what a [`Mirror`] can't hear of.
+/// As [`read`], without the kinds that [`watch()`] follows: what a [`Mirror`] can't hear of.
 pub fn read_others(options: &Options, reading: &LoadOptions) -> Result<Snapshot, Error> {
     let is_followed = |resource: &str| Watched::ALL.iter().any(|what| what.resource() == resource);
     read_kinds(options, reading, &|_, _| {}, |resource| !is_followed(resource))
