@@ -7,8 +7,8 @@
 //! ```
 //!
 //! What the server answers goes through the reader of files, so that validation, defaults and fail-closed
-//! behaviour are the same. [`read`] sends GET requests only. Absent on purpose: any decision about traffic, and
-//! any state of the cluster beyond the versions that a watch goes on from.
+//! behaviour are the same. [`read`] sends GET requests only. A [`Mirror`] keeps what a watch told, for those who want
+//! all of it. Absent on purpose: any decision about traffic.
 
 mod client;
 mod connect;
