@@ -116,9 +116,10 @@ fn the_page_follows_the_files_and_ends_with_ctrl_c() {
     let (status, html) = page.ask("/", "");
     assert!(status == 200 && html.contains("<title>"), "{html}");
     let first = page.get("/status");
+    let directory = dir.path().canonicalize().unwrap().display().to_string();
     assert_eq!(
         (&first["origin"], &first["name"], &first["revision"]),
-        (&"files".into(), &".".into(), &1.into())
+        (&"files".into(), &directory.into(), &1.into())
     );
     assert_eq!(page.get("/why?from=shop/stranger&to=shop/db&port=80")["answer"], "no");
     // A change of a file is on the page soon, and one that can't be read leaves what there was.

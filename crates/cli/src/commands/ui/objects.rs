@@ -26,14 +26,15 @@ pub fn read(manifests: &ManifestArguments, paths: &[PathBuf]) -> Result<Inventor
 
 /// What the page calls manifests.
 pub fn title(paths: &[PathBuf]) -> String {
-    let shown = |path: &PathBuf| match path == Path::new("-") {
-        true => "standard input".to_owned(),
-        false => path.display().to_string(),
+    let here = [PathBuf::from(".")];
+    let shown = |path: &PathBuf| match path.file_name() {
+        Some(name) if name == "-" => "standard input".to_owned(),
+        Some(_) => path.display().to_string(),
+        // `.` and `..` say nothing to whoever sees the page.
+        None => path.canonicalize().as_ref().unwrap_or(path).display().to_string(),
     };
-    match paths {
-        [] => std::env::current_dir().map_or_else(|_| ".".to_owned(), |dir| dir.display().to_string()),
-        paths => paths.iter().map(shown).collect::<Vec<_>>().join(", "),
-    }
+    let paths = if paths.is_empty() { &here } else { paths };
+    paths.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads them again when they change, from a thread of its own.
@@ -109,4 +110,19 @@ fn not_empty(loaded: Loaded) -> Result<Loaded, Failure> {
         return Err(Failure::bad(first.to_string().lines().next().unwrap_or_default()));
     }
     if nothing { Err(Failure::bad("no manifest is there any more")) } else { Ok(loaded) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_called_by_names_that_say_something() {
+        let title = |paths: &[&str]| title(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let here = std::env::current_dir().unwrap().display().to_string();
+        assert_eq!(title(&[]), here);
+        assert_eq!(title(&["."]), here);
+        assert_eq!(title(&["deploy/", "-"]), "deploy/, standard input");
+        assert_eq!(title(&["missing/.."]), "missing/..");
+    }
 }
