@@ -10,9 +10,10 @@
 mod edges;
 pub mod layout;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use podgate_analysis::World;
+use rustc_hash::FxHashMap;
 
 use crate::ask::Ask;
 use crate::fault::Fault;
@@ -91,7 +92,7 @@ struct View<'a> {
 impl View<'_> {
     fn finish(self, most: usize) -> MapView {
         let nodes: Vec<usize> = self.ordered();
-        let at: BTreeMap<usize, usize> = nodes.iter().enumerate().map(|(at, place)| (*place, at)).collect();
+        let at: FxHashMap<usize, usize> = nodes.iter().enumerate().map(|(at, place)| (*place, at)).collect();
         let hubs = self.hubs(&nodes, &at);
         let mut edges: Vec<MapEdge> = self
             .drafts
@@ -191,7 +192,7 @@ impl View<'_> {
         MapEdge {
             from,
             to,
-            allowed: draft.allowed.clone(),
+            allowed: draft.allowed.to_string(),
             unprotected: draft.unprotected,
             folded,
             crowded: false,
@@ -221,21 +222,22 @@ impl View<'_> {
     }
 
     /// Nodes that a quarter of the others is connected with, or so many that nobody follows each edge.
-    fn hubs(&self, nodes: &[usize], at: &BTreeMap<usize, usize>) -> Vec<Option<Hub>> {
+    fn hubs(&self, nodes: &[usize], at: &FxHashMap<usize, usize>) -> Vec<Option<Hub>> {
         const LEAST: usize = 10;
         const MOST: usize = 40;
-        let mut others: Vec<(BTreeSet<usize>, BTreeSet<usize>)> = vec![Default::default(); nodes.len()];
+        // How many others connect to a node, and how many it connects to: an edge for each two.
+        let mut others = vec![(0, 0); nodes.len()];
         // Who knocks is no neighbour.
         let open = self.drafts.edges.iter().filter(|(_, draft)| !draft.is_denied_only());
         for ((from, to), _) in open {
             let (from, to) = (at[from], at[to]);
-            others[from].1.insert(to);
-            others[to].0.insert(from);
+            others[from].1 += 1;
+            others[to].0 += 1;
         }
         let least = (nodes.len() / 4).clamp(LEAST, MOST);
         let hub = |number: usize| {
             let place = self.namer.get(nodes[number]);
-            let (inward, outward) = (others[number].0.len(), others[number].1.len());
+            let (inward, outward) = others[number];
             if place.kind == OUTSIDE {
                 let is_hub = inward + outward > LEAST / 2 && self.focus.is_none();
                 return is_hub.then_some(Hub { kind: "outside", inward: true, outward: true });

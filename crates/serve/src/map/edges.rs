@@ -1,27 +1,41 @@
 //! Which edges a map has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use podgate_analysis::{PortSet, World};
+use rustc_hash::FxHashSet;
 
 use super::{lifted, protection};
 use crate::model::{Place, Scope, Seen};
 use crate::places::{Namer, of_pod};
 use crate::state::Snapshot;
-use crate::table::{Party, Table};
+use crate::table::{Party, Ports, Table};
 
 /// An edge before it is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     /// Ports in words; empty: none.
-    pub allowed: String,
+    pub allowed: Arc<str>,
     /// Only because no policy has a say.
     pub unprotected: bool,
     /// What was seen.
     pub seen: Option<Seen>,
     /// On some port most came through, and the last was denied.
     pub cut: bool,
-    ports: PortSet,
+    ports: Arc<PortSet>,
+}
+
+/// What is allowed, put into words once for all edges that have it: there may be millions.
+struct Allowed {
+    text: Arc<str>,
+    ports: Arc<PortSet>,
+}
+
+impl Allowed {
+    fn new(ports: &Ports) -> Allowed {
+        Allowed { text: ports.text().into(), ports: Arc::new(ports.any()) }
+    }
 }
 
 impl Draft {
@@ -116,16 +130,17 @@ impl Drafts {
                 drafts.nodes.extend(&nodes[at]);
             }
         }
+        let allowed: Vec<Allowed> = table.ports.iter().map(Allowed::new).collect();
         for from in 0..table.parties.len() {
             for to in 0..table.parties.len() {
                 let cell = table.cell(from, to);
                 if cell == 0 || from == to || !drafts.policy.names(from, to) {
                     continue;
                 }
-                let ports = &table.ports[cell as usize];
+                let allowed = &allowed[cell as usize];
                 for from in &nodes[from] {
                     for to in nodes[to].iter().filter(|to| *to != from) {
-                        drafts.allow((*from, *to), ports, false);
+                        drafts.allow((*from, *to), allowed, false);
                     }
                 }
             }
@@ -137,20 +152,18 @@ impl Drafts {
         lifted(place, self.scope).map_or(at, |place| namer.place(place))
     }
 
-    fn allow(&mut self, key: (usize, usize), ports: &crate::table::Ports, unprotected: bool) {
-        self.nodes.extend([key.0, key.1]);
+    fn allow(&mut self, key: (usize, usize), allowed: &Allowed, unprotected: bool) {
         let draft = self.edges.entry(key).or_default();
-        let text = ports.text();
         match draft.allowed.is_empty() {
             true => {
-                draft.allowed = text;
-                draft.ports = ports.any();
+                draft.allowed = allowed.text.clone();
+                draft.ports = allowed.ports.clone();
                 draft.unprotected = unprotected;
             }
             // Workloads of a namespace with ports of their own: together, whoever they are.
-            false if draft.allowed != text => {
-                draft.ports = draft.ports.union(&ports.any());
-                draft.allowed = draft.ports.to_string();
+            false if draft.allowed != allowed.text => {
+                draft.ports = Arc::new(draft.ports.union(&allowed.ports));
+                draft.allowed = draft.ports.to_string().into();
                 draft.unprotected &= unprotected;
             }
             false => draft.unprotected &= unprotected,
@@ -192,7 +205,7 @@ impl Drafts {
             let ports = table.between(sender, receiver);
             if !ports.is_empty() {
                 let unprotected = !self.policy.protected[sender].1 && !self.policy.protected[receiver].0;
-                self.allow((from, to), ports, unprotected);
+                self.allow((from, to), &Allowed::new(ports), unprotected);
             }
         }
     }
@@ -220,9 +233,9 @@ impl Drafts {
             self.edges.retain(|(from, to), _| *from == focus || *to == focus);
             self.nodes = BTreeSet::from([focus]);
         }
-        self.nodes.extend(self.edges.keys().flat_map(|(from, to)| [*from, *to]));
+        let linked: FxHashSet<usize> = self.edges.keys().flat_map(|(from, to)| [*from, *to]).collect();
+        self.nodes.extend(&linked);
         // An address range that nobody is connected with says nothing on a map.
-        let linked: BTreeSet<usize> = self.edges.keys().flat_map(|(from, to)| [*from, *to]).collect();
         self.nodes.retain(|at| {
             let place = namer.get(*at);
             !place.namespace.is_empty() || linked.contains(at) || Some(*at) == focus
