@@ -11,7 +11,7 @@ NODE = PATH="$$($(CURDIR)/scripts/node):$$PATH" NO_COLOR=1
 
 # Crates whose tests make network namespaces and load BPF programs.
 KERNEL := podgate-datapath podgate-lab podgate-cli podgate-tests
-PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive podgate-observe podgate-advise podgate-bench podgate-kube podgate-analysis podgate-lint podgate-cni podgate-agent podgate-serve podgate-lab-kubernetes
+PURE := podgate-api podgate-policy podgate-flow podgate-hubble podgate-archive podgate-observe podgate-advise podgate-bench podgate-kube podgate-analysis podgate-lint podgate-cni podgate-agent podgate-serve podgate-tls podgate-lab-kubernetes
 
 # Where `make install` puts things; DESTDIR is for packagers.
 PREFIX ?= /usr/local
