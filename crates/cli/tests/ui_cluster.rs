@@ -151,19 +151,13 @@ fn the_page_follows_a_cluster_with_no_more_rights_than_the_chart_gives_it() {
     cluster.wait_ready("default", "deployment/web").unwrap();
     let token = ["-n", "podgate-system", "create", "token", "podgate-page", "--duration=1h"];
     let token = cluster.kubectl(&token).unwrap();
-    let server = cluster
-        .kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])
-        .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let kubeconfig = dir.path().join("kubeconfig");
-    let authority = cluster
-        .kubectl(&["config", "view", "--raw", "--minify", "-o", "jsonpath={.clusters[0].cluster}"])
-        .unwrap();
-    let mut of_server: Value = serde_json::from_str(&authority).unwrap();
-    of_server["server"] = server.into();
+    let server = ["config", "view", "--raw", "--minify", "--output=jsonpath={.clusters[0].cluster}"];
+    let server: Value = serde_json::from_str(&cluster.kubectl(&server).unwrap()).unwrap();
     let text = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "page",
-        "clusters": [{"name": "page", "cluster": of_server}],
+        "clusters": [{"name": "page", "cluster": server}],
         "users": [{"name": "page", "user": {"token": token.trim()}}],
         "contexts": [{"name": "page", "context": {"cluster": "page", "user": "page"}}],
     });
