@@ -16,6 +16,8 @@ use crate::style;
 
 /// How often what isn't followed is read: workloads without pods, ways in from outside.
 const OTHERS_EVERY: Duration = Duration::from_secs(60);
+/// How soon again when that failed.
+const OTHERS_AGAIN: Duration = Duration::from_secs(5);
 /// How often manifests on top of a cluster are read.
 const MANIFESTS_EVERY: Duration = Duration::from_secs(2);
 /// Changes that come this close to one another are shown at once: a rollout is hundreds.
@@ -46,26 +48,29 @@ impl Follower<'_> {
     fn run(self) {
         let has_manifests = !self.manifests.paths(self.paths).is_empty();
         let mut mirror = Mirror::new(Loaded::default());
-        let mut read = None::<Instant>;
+        let mut has_others = false;
+        let mut due = Instant::now();
         loop {
-            let mut is_new = false;
-            if read.is_none_or(|read| read.elapsed() >= OTHERS_EVERY) {
+            let left = due.saturating_duration_since(Instant::now());
+            let is_new = if left.is_zero() {
+                let read =
+                    podgate_kube::read_others(&self.manifests.cluster(), &self.manifests.load_options());
                 // Where the server is away, what is followed tells.
-                if let Ok(others) =
-                    podgate_kube::read_others(&self.manifests.cluster(), &self.manifests.load_options())
-                {
-                    is_new |= mirror.replace_others(others.loaded);
+                due = Instant::now() + if read.is_ok() { OTHERS_EVERY } else { OTHERS_AGAIN };
+                read.is_ok_and(|others| {
+                    let is_first = !std::mem::replace(&mut has_others, true);
+                    mirror.replace_others(others.loaded) || is_first
+                })
+            } else {
+                let wait = if has_manifests { left.min(MANIFESTS_EVERY) } else { left };
+                match self.news.recv_timeout(wait) {
+                    Ok(news) => self.take(&mut mirror, news),
+                    Err(RecvTimeoutError::Timeout) => has_manifests,
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
-                read = Some(Instant::now());
-            }
-            let others = read.map_or(Duration::ZERO, |read| OTHERS_EVERY.saturating_sub(read.elapsed()));
-            let wait = if has_manifests { others.min(MANIFESTS_EVERY) } else { others };
-            match self.news.recv_timeout(wait) {
-                Ok(news) => is_new |= self.take(&mut mirror, news),
-                Err(RecvTimeoutError::Timeout) => is_new |= has_manifests,
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if is_new && mirror.is_complete() {
+            };
+            // Until then the page has what was read when it was started.
+            if is_new && has_others && mirror.is_complete() {
                 self.show(&mirror);
             }
         }
