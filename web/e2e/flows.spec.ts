@@ -78,12 +78,14 @@ test.describe('flows', () => {
     await open('#/flows?since=10m');
     const count = async () =>
       Number(
-        /([\d,]+) flows?/.exec(
-          (await page
-            .getByText(/\d+ flows?/)
-            .first()
-            .textContent()) ?? '',
-        )?.[1]?.replaceAll(',', ''),
+        /([\d,]+) flows?/
+          .exec(
+            (await page
+              .getByText(/\d+ flows?/)
+              .first()
+              .textContent()) ?? '',
+          )?.[1]
+          ?.replaceAll(',', ''),
       );
     const few = await count();
     await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Map' }).click();
