@@ -4,6 +4,8 @@
 //! enough to fit one of the answers. A [`Filter`] is some of them that a record may fit, and some that it must not.
 
 mod end;
+mod flags;
+mod given;
 mod identity;
 mod labels;
 mod pattern;
@@ -11,6 +13,8 @@ mod terms;
 mod view;
 
 pub use end::{EndTerms, NamePrefix, WorkloadName};
+pub use flags::{FLAGS, Flag};
+pub use given::{Given, UnusableFilter};
 pub use identity::identity;
 pub use labels::LabelTerms;
 pub use pattern::Pattern;

@@ -24,8 +24,8 @@ mod words;
 
 pub use edges::{Count, Edge, EdgeMinute, Edges, Place, Totals};
 pub use filter::{
-    Denial, End, EndTerms, Family, Filter, LabelTerms, NamePrefix, Pattern, PolicyName, RuleName, Terms,
-    View, WorkloadName, identity,
+    Denial, End, EndTerms, FLAGS, Family, Filter, Flag, Given, LabelTerms, NamePrefix, Pattern, PolicyName,
+    RuleName, Terms, UnusableFilter, View, WorkloadName, identity,
 };
 pub use history::{Batch, History, Limits, Losses, Query, Take};
 pub use joiner::{JOIN_WAIT, Joiner};

@@ -1,4 +1,6 @@
-//! Filters of the Hubble API as questions about records.
+//! Filters of the Hubble API as questions about records, and questions as such filters.
+
+mod written;
 
 use std::net::IpAddr;
 
@@ -12,6 +14,8 @@ use podgate_policy::Direction;
 use crate::flows::{POLICY_VERDICT, timestamp};
 use crate::proto::podgate::v1::GetRecordsRequest;
 use crate::proto::{flow, podgate::v1};
+
+pub use written::written;
 
 /// Why a filter can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +72,9 @@ pub fn query(request: &GetRecordsRequest, cluster: &str) -> Result<Query, Unusab
 }
 
 fn own_terms(filter: &v1::Filter, cluster: &str) -> Result<Terms, Unusable> {
-    let flow = filter.flow.as_ref().map(|flow| terms(flow, cluster)).transpose()?.unwrap_or_default();
+    let mut flow = filter.flow.as_ref().map(|flow| terms(flow, cluster)).transpose()?.unwrap_or_default();
+    flow.source.workloads.extend(parsed("source_workload", &filter.source_workload)?);
+    flow.destination.workloads.extend(parsed("destination_workload", &filter.destination_workload)?);
     Ok(Terms {
         policies: parsed("policy", &filter.policy)?,
         rules: parsed("rule", &filter.rule)?,

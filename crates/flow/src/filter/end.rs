@@ -1,5 +1,6 @@
 //! Questions about one end of a connection.
 
+use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -99,6 +100,13 @@ impl FromStr for NamePrefix {
     }
 }
 
+/// `namespace/prefix`; without a namespace `/prefix`.
+impl fmt::Display for NamePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace.as_deref().unwrap_or_default(), self.prefix)
+    }
+}
+
 impl WorkloadName {
     fn fits(&self, party: &Party) -> bool {
         let Party::Pod { namespace, owner: Some(owner), .. } = party else { return false };
@@ -107,12 +115,28 @@ impl WorkloadName {
     }
 }
 
-/// `name`, `namespace/name`, `Kind/name`, `namespace/Kind/name`: kinds begin with a capital, which no namespace does.
+/// `namespace/Kind/name`, each where it is known.
+impl fmt::Display for WorkloadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.namespace, &self.kind].into_iter().flatten() {
+            write!(f, "{part}/")?;
+        }
+        f.write_str(self.name.as_deref().unwrap_or_default())
+    }
+}
+
+/// `name`, `namespace/name`, `Kind/name`, `namespace/Kind/name`: kinds begin with a capital, which no namespace does. Or,
+/// as places of the page are called, `namespace/name[Kind]`.
 impl FromStr for WorkloadName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<WorkloadName, String> {
         let mut workload = WorkloadName { kind: None, namespace: None, name: None };
+        let (text, kind) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
+            Some((text, kind)) => (text, Some(kind)),
+            None => (text, None),
+        };
+        workload.kind = kind.map(str::to_owned);
         let (before, name) = match text.rsplit_once('/') {
             Some((before, name)) => (before, name),
             None => ("", text),
@@ -148,6 +172,11 @@ mod tests {
         assert_eq!(all.kind.as_deref(), Some("Deployment"));
         assert_eq!((all.namespace.as_deref(), all.name.as_deref()), (Some("shop"), Some("web")));
         assert_eq!(workload("DaemonSet/").name, None);
+        assert_eq!(workload("shop/web[Deployment]"), all);
+        for text in ["shop/Deployment/web", "Deployment/web", "shop/web", "web", "DaemonSet/"] {
+            assert_eq!(workload(text).to_string(), text);
+        }
+        assert!("shop/DaemonSet/web[Deployment]".parse::<WorkloadName>().is_err());
         assert!("a/b/c".parse::<WorkloadName>().unwrap_err().contains("[Kind/]"));
     }
 }

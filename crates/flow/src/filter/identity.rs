@@ -3,9 +3,9 @@
 use crate::Party;
 
 /// Neither pod nor node.
-const WORLD: u32 = 2;
+pub(super) const WORLD: u32 = 2;
 /// A node.
-const HOST: u32 = 1;
+pub(super) const HOST: u32 = 1;
 /// The first that stands for labels.
 const FIRST: u32 = 256;
 /// Above the last that stands for labels.

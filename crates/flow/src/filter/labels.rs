@@ -1,5 +1,6 @@
 //! Label selectors as text: `app=web,tier in (front, back),!canary`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::Party;
@@ -7,7 +8,10 @@ use crate::Party;
 /// A label selector: every requirement has to hold. Keys may say where a label comes from: `k8s:app`, `any:app`,
 /// `reserved:world`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelTerms(Vec<Requirement>);
+pub struct LabelTerms {
+    written: String,
+    requirements: Vec<Requirement>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
@@ -39,7 +43,7 @@ const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 impl LabelTerms {
     /// Whether a party has such labels.
     pub fn accept(&self, party: &Party) -> bool {
-        self.0.iter().all(|wanted| {
+        self.requirements.iter().all(|wanted| {
             let value = value(party, wanted.source, &wanted.key);
             match &wanted.test {
                 Test::Exists => value.is_some(),
@@ -66,13 +70,21 @@ fn value<'a>(party: &'a Party, source: Source, key: &str) -> Option<&'a str> {
     (key == reserved && matches!(source, Source::Any | Source::Reserved)).then_some("")
 }
 
+/// As it was written.
+impl fmt::Display for LabelTerms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
 impl FromStr for LabelTerms {
     type Err = String;
 
     fn from_str(text: &str) -> Result<LabelTerms, String> {
         let requirement =
             |part: &str| requirement(part.trim()).map_err(|why| format!("label selector {text:?}: {why}"));
-        parts(text).into_iter().map(requirement).collect::<Result<_, _>>().map(LabelTerms)
+        let requirements = parts(text).into_iter().map(requirement).collect::<Result<_, _>>()?;
+        Ok(LabelTerms { written: text.to_owned(), requirements })
     }
 }
 

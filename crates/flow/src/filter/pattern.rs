@@ -1,5 +1,6 @@
 //! Names with `*` in them.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A name in which `*` stands for any characters; letters of either case are the same.
@@ -19,6 +20,12 @@ impl Pattern {
             rest = &rest[at + part.len()..];
         }
         rest.ends_with(last)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

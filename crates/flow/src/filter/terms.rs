@@ -1,5 +1,6 @@
 //! Questions about a connection.
 
+use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -71,6 +72,19 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// All of them.
+    pub const ALL: [Denial; 4] = [Denial::Isolation, Denial::Rule, Denial::NoTable, Denial::Unreadable];
+
+    /// What Cilium calls it (`DropReason` of its flow API).
+    pub fn name(self) -> &'static str {
+        match self {
+            Denial::Rule => "POLICY_DENY",
+            Denial::Isolation => "POLICY_DENIED",
+            Denial::NoTable => "NO_CONFIGURATION_AVAILABLE_TO_PERFORM_POLICY_DECISION",
+            Denial::Unreadable => "INVALID_PACKET_DROPPED",
+        }
+    }
+
     /// What made a decision, when it is a denial.
     pub fn of(decision: &Decision) -> Option<Denial> {
         if decision.verdict == Verdict::Allowed {
@@ -153,11 +167,32 @@ impl PolicyName {
     }
 }
 
-/// `name`, `namespace/name` or, as texts of podgate have it, `Kind name`.
+/// As it is read: `Kind/namespace/name` where all is known.
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.kind, &self.namespace) {
+            (Some(kind), Some(namespace)) => write!(f, "{kind}/{namespace}/{}", self.name),
+            (Some(kind), None) => write!(f, "{kind} {}", self.name),
+            (None, Some(namespace)) => write!(f, "{namespace}/{}", self.name),
+            (None, None) => f.write_str(&self.name),
+        }
+    }
+}
+
+/// `name`, `namespace/name`, as texts of podgate have it `Kind name`, or its id `Kind/namespace/name`, in which a policy of
+/// the cluster has an empty namespace.
 impl FromStr for PolicyName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<PolicyName, String> {
+        if let [kind, namespace, name] = text.trim().split('/').collect::<Vec<_>>()[..]
+            && kind.starts_with(|c: char| c.is_ascii_uppercase())
+            && !name.is_empty()
+            && !text.trim().contains(' ')
+        {
+            let (kind, namespace) = (Some(kind.to_owned()), Some(namespace.to_owned()));
+            return Ok(PolicyName { kind, namespace, name: name.to_owned() });
+        }
         let (kind, rest) = match text.trim().split_once(' ') {
             Some((kind, rest)) => (Some(kind.to_owned()), rest.trim()),
             None => (None, text.trim()),
@@ -167,7 +202,9 @@ impl FromStr for PolicyName {
             None => (None, rest),
         };
         if name.is_empty() || name.contains([' ', '/']) {
-            return Err(format!("{text:?} is no policy: [namespace/]name, or Kind name"));
+            return Err(format!(
+                "{text:?} is no policy: [namespace/]name, Kind name, or Kind/namespace/name"
+            ));
         }
         Ok(PolicyName { kind, namespace, name: name.to_owned() })
     }
@@ -190,6 +227,20 @@ impl RuleName {
         *list == self.list
             && *rule == self.index
             && self.policy.as_ref().is_none_or(|wanted| wanted.is(policy))
+    }
+}
+
+/// As it is read.
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(policy) = &self.policy {
+            write!(f, "{policy} ")?;
+        }
+        let list = match self.list {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        };
+        write!(f, "{list}[{}]", self.index)
     }
 }
 

@@ -1,4 +1,4 @@
-use podgate_flow::View;
+use podgate_flow::{FLAGS, View};
 
 use super::*;
 use crate::fixture::{allowed, denied, outbound};
@@ -135,4 +135,47 @@ fn podgates_own_filters_know_policies_and_rules() {
     assert_eq!(filter(v1::Filter { flow: Some(flow), ..Default::default() }), [false, false, true]);
     let bad = v1::Filter { rule: list("up[0]"), ..Default::default() };
     assert!(own_filter(&[], &[bad], "kind").unwrap_err().to_string().contains("filter rule "));
+}
+
+/// One filter of each name that podgate reads, alone and turned round.
+fn by_name() -> impl Iterator<Item = podgate_flow::Given> {
+    FLAGS.iter().flat_map(|flag| {
+        let values: &[&str] = match flag.name.trim_start_matches("from-").trim_start_matches("to-") {
+            "workload" => &["web", "Deployment/web", "DaemonSet/", "shop/web", "shop/Deployment/web"],
+            "pod" | "service" => &["web", "shop/web", "shop/"],
+            "label" => &["app=web,tier in (a, b)", "reserved:world", "!app"],
+            "fqdn" | "node-name" => &["*.example"],
+            "ip" | "snat-ip" => &["10.0.0.1", "10.0.0.0/8", "fd00::/64"],
+            "port" | "identity" => &["80"],
+            "protocol" => &["tcp", "udp", "sctp", "icmp", "icmpv4", "icmpv6", "47"],
+            "verdict" => &["allowed", "DROPPED", "unknown"],
+            "policy" => &["web", "shop/web", "BaselineAdminNetworkPolicy default", "NetworkPolicy/shop/web"],
+            "rule" => &["ingress[0]", "shop/web egress[3]"],
+            "traffic-direction" => &["ingress", "egress"],
+            "drop-reason-desc" => &["POLICY_DENY", "POLICY_DENIED", "INVALID_PACKET_DROPPED"],
+            "tcp-flags" => &["SYN,ACK", "fin,rst,psh,urg,ece,cwr"],
+            "ip-version" => &["v4", "v6"],
+            "type" => &["drop", "trace"],
+            "uuid" => &["00000000-0000-0001-0000-000000000000"],
+            _ => &["shop"],
+        };
+        values.iter().flat_map(move |value| {
+            [false, true].map(|not| podgate_flow::Given { flag, value: (*value).to_owned(), not })
+        })
+    })
+}
+
+#[test]
+fn filters_by_name_arrive_as_they_were_meant() {
+    let all: Vec<podgate_flow::Given> = by_name().collect();
+    assert!(all.len() > 2 * FLAGS.len());
+    let mut choices: Vec<Vec<podgate_flow::Given>> = all.iter().map(|given| vec![given.clone()]).collect();
+    choices.push(all.into_iter().filter(|given| given.flag.name != "type").collect());
+    for given in choices {
+        let meant = Filter::of(&given).unwrap();
+        let sent = |terms: &[Terms]| terms.iter().map(written).collect::<Vec<_>>();
+        let arrived = own_filter(&sent(&meant.any_of), &sent(&meant.none_of), "kind").unwrap();
+        let names: Vec<&str> = given.iter().map(|given| given.flag.name).collect();
+        assert_eq!((arrived.any_of, arrived.none_of), (meant.any_of, meant.none_of), "{names:?}");
+    }
 }
