@@ -2,23 +2,27 @@
 //!
 //! ```text
 //! Table (rules that name somebody) --\
-//! flows that were seen              ---> edges -> hubs folded -> the most telling first -> layout
+//! flows that were seen              ---> graph -> hubs folded -> edges, the most telling first -> layout
 //! ```
 //!
 //! Where no policy has a say everybody may connect to everybody: that is told once for each node and is no edge.
 
-mod edges;
+mod graph;
 pub mod layout;
+mod rules;
+#[cfg(test)]
+mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use podgate_analysis::World;
-use rustc_hash::FxHashMap;
 
 use crate::ask::Ask;
 use crate::fault::Fault;
-use crate::map::edges::{Draft, Drafts};
+use crate::map::graph::{Allowed, Degree, Draft, Graph, SeenEdge};
 use crate::map::layout::{Item, lay_out};
+use crate::map::rules::Words;
 use crate::matrix::{seen, was_cut};
 use crate::model::{MapEdge, MapGroup, MapNode, MapView, Place, Scope, Seen};
 use crate::places::{NODE, Namer, OUTSIDE};
@@ -41,23 +45,20 @@ pub fn map(ask: &Ask) -> Result<MapView, Fault> {
         Scope::Namespaces | Scope::Workloads => Namer::new(snapshot.places()),
     };
     let pairs = seen(ask, ask.window()?, &mut namer)?;
-    let mut drafts = Drafts::new(snapshot, scope, &namespaces, &mut namer);
+    let mut draft = Draft::new(snapshot, scope, &namespaces, &mut namer);
     for (key, pair) in &pairs {
-        drafts.see(*key, pair.seen, pair.ports.values().any(was_cut), &mut namer);
+        draft.see(*key, pair.seen, pair.ports.values().any(was_cut), &mut namer);
     }
     let focus = match ask.text("focus") {
-        Some(id) => {
-            Some(snapshot.places().find(id).or_else(|| drafts.find(id, &namer)).ok_or_else(|| {
-                Fault::missing(format!(
-                    "no place has the id {id}: /places lists them, and a flow may name one that is gone"
-                ))
-            })?)
-        }
+        Some(id) => Some(snapshot.places().find(id).or_else(|| draft.find(id, &namer)).ok_or_else(|| {
+            Fault::missing(format!(
+                "no place has the id {id}: /places lists them, and a flow may name one that is gone"
+            ))
+        })?),
         None => None,
     };
-    drafts.keep(snapshot, focus, &namespaces, &namer);
-    Ok(View { ask, scope, namer, drafts, focus, is_watched: ask.server.is_watched() }
-        .finish(ask.number("edges") as usize))
+    let graph = draft.graph(focus, &namespaces, &namer);
+    Ok(View { ask, scope, namer, graph, has_focus: focus.is_some() }.finish(ask.number("edges") as usize))
 }
 
 /// What is known of a node besides its place.
@@ -80,67 +81,71 @@ struct Hub {
     outward: bool,
 }
 
+/// An edge before it is drawn, with what decides whether it is.
+struct Edge<'a> {
+    from: usize,
+    to: usize,
+    folded: bool,
+    crowded: bool,
+    seen: Option<&'a SeenEdge>,
+}
+
+impl Edge<'_> {
+    /// The most telling first.
+    fn order(&self) -> (u8, Reverse<u64>, usize, usize) {
+        let seen = self.seen.map(|edge| edge.seen).unwrap_or_default();
+        let rank = match () {
+            () if self.crowded => 5,
+            () if seen.denied > 0 => 0,
+            () if seen.staged > 0 => 1,
+            () if self.folded => 4,
+            () if seen.allowed > 0 => 2,
+            () => 3,
+        };
+        (rank, Reverse(seen.allowed + seen.denied), self.from, self.to)
+    }
+}
+
 struct View<'a> {
     ask: &'a Ask,
     scope: Scope,
     namer: Namer<'a>,
-    drafts: Drafts,
-    focus: Option<usize>,
-    is_watched: bool,
+    graph: Graph<'a>,
+    has_focus: bool,
 }
 
 impl View<'_> {
     fn finish(self, most: usize) -> MapView {
-        let nodes: Vec<usize> = self.ordered();
-        let at: FxHashMap<usize, usize> = nodes.iter().enumerate().map(|(at, place)| (*place, at)).collect();
-        let hubs = self.hubs(&nodes, &at);
-        let mut edges: Vec<MapEdge> = self
-            .drafts
-            .edges
-            .iter()
-            .map(|((from, to), draft)| {
-                let (from, to) = (at[from], at[to]);
-                let folded =
-                    hubs[from].is_some_and(|hub| hub.outward) || hubs[to].is_some_and(|hub| hub.inward);
-                self.edge(from, to, draft, folded)
-            })
-            .collect();
-        let crowded = self.crowd(&mut edges, nodes.len());
-        edges.sort_by_key(|edge| {
-            let seen = edge.seen.unwrap_or_default();
-            let count = seen.allowed + seen.denied;
-            let rank = match () {
-                () if edge.crowded => 5,
-                () if seen.denied > 0 => 0,
-                () if seen.staged > 0 => 1,
-                () if edge.folded => 4,
-                () if seen.allowed > 0 => 2,
-                () => 3,
-            };
-            (rank, std::cmp::Reverse(count), edge.from, edge.to)
-        });
-        let more_edges = edges.len().saturating_sub(most);
-        let (groups, group_of) = self.groups(&nodes);
-        let allowed: Vec<&MapEdge> = edges.iter().filter(|edge| !is_denied_only(edge)).collect();
-        let weights = weights(&allowed, &group_of, groups.len());
+        let graph = &self.graph;
+        let about: Vec<About> = graph.nodes.iter().map(|node| self.about(node.place)).collect();
+        let hubs = self.hubs(&about);
+        let (is_crowded, crowded) = self.crowd();
+        let mut edges = self.edges(&hubs, &is_crowded, most);
+        edges.sort_by_key(Edge::order);
+        let (groups, group_of) = self.groups();
+        let weights = weights(&graph.degrees, &group_of, groups.len());
         // What is denied has no say about who stands where: an application keeps its shape whoever knocks.
-        let links: Vec<(usize, usize)> =
-            allowed.iter().filter(|edge| !edge.folded).map(|edge| (edge.from, edge.to)).collect();
-        let about: Vec<About> = nodes.iter().map(|place| self.about(*place)).collect();
+        let links: Vec<(usize, usize)> = edges
+            .iter()
+            .filter(|edge| !edge.folded && !edge.seen.is_some_and(SeenEdge::is_denied_only))
+            .map(|edge| (edge.from, edge.to))
+            .collect();
+        edges.truncate(most);
         // A hub that is in the middle of what isn't folded has its place there.
         let linked: BTreeSet<usize> = links.iter().flat_map(|(from, to)| [*from, *to]).collect();
-        let items: Vec<Item> = nodes
+        let items: Vec<Item> = graph
+            .nodes
             .iter()
             .enumerate()
-            .map(|(at, place)| Item {
+            .map(|(at, node)| Item {
                 group: group_of[at],
-                width: width(&self.namer.get(*place).name, &about[at], hubs[at].is_some()),
+                width: width(&self.namer.get(node.place).name, &about[at], hubs[at].is_some()),
                 hub: hubs[at].is_some() && !linked.contains(&at),
             })
             .collect();
         let entry = groups.iter().position(String::is_empty);
         let laid = lay_out(&items, &weights, &links, entry);
-        edges.truncate(most);
+        let mut words = Words::new(&graph.rules);
         MapView {
             revision: self.ask.snapshot.revision(),
             scope: self.scope,
@@ -151,11 +156,12 @@ impl View<'_> {
                 .zip(&laid.groups)
                 .map(|(name, at)| MapGroup { name, x: at.x, y: at.y, w: at.w, h: at.h })
                 .collect(),
-            nodes: nodes
+            nodes: graph
+                .nodes
                 .iter()
                 .enumerate()
-                .map(|(number, place)| MapNode {
-                    place: self.namer.get(*place).clone(),
+                .map(|(number, node)| MapNode {
+                    place: self.namer.get(node.place).clone(),
                     group: group_of[number],
                     x: laid.nodes[number].x,
                     y: laid.nodes[number].y,
@@ -169,86 +175,111 @@ impl View<'_> {
                     crowded: crowded[number],
                 })
                 .collect(),
-            edges,
-            more_edges,
+            more_edges: graph.edges - edges.len(),
+            edges: edges.iter().map(|edge| self.edge(edge, &mut words)).collect(),
         }
     }
 
-    /// The nodes by namespace, name and kind; what is outside comes last.
-    fn ordered(&self) -> Vec<usize> {
-        let mut nodes: Vec<usize> = self.drafts.nodes.iter().copied().collect();
-        nodes.sort_by(|a, b| {
-            let key = |at: usize| {
-                let place = self.namer.get(at);
-                (place.namespace.is_empty(), place.namespace.as_str(), place.name.as_str(), place.id.as_str())
-            };
-            key(*a).cmp(&key(*b))
+    /// All edges but those of hubs that come too late to be drawn.
+    fn edges(
+        &self,
+        hubs: &[Option<Hub>],
+        is_crowded: &BTreeSet<(usize, usize)>,
+        most: usize,
+    ) -> Vec<Edge<'_>> {
+        let outward = |at: usize| hubs[at].is_some_and(|hub| hub.outward);
+        let is_folded = |from: usize, to: usize| outward(from) || hubs[to].is_some_and(|hub| hub.inward);
+        let seen = self.graph.seen.iter().map(|((from, to), seen)| Edge {
+            from: *from,
+            to: *to,
+            folded: is_folded(*from, *to),
+            crowded: is_crowded.contains(&(*from, *to)),
+            seen: Some(seen),
         });
-        nodes
+        let mut edges: Vec<Edge<'_>> = seen.collect();
+        let mut left = most;
+        for from in (0..hubs.len()).filter(|from| self.graph.degrees[*from].outward > 0) {
+            // What was seen on a hub's edges is drawn before the others of them, which come in order.
+            if left == 0 && outward(from) {
+                continue;
+            }
+            for to in self.graph.reached(from) {
+                let folded = is_folded(from, to);
+                if self.graph.seen.contains_key(&(from, to)) || (folded && left == 0) {
+                    continue;
+                }
+                left -= usize::from(folded);
+                edges.push(Edge { from, to, folded, crowded: false, seen: None });
+            }
+        }
+        edges
     }
 
-    fn edge(&self, from: usize, to: usize, draft: &Draft, folded: bool) -> MapEdge {
-        let seen = draft.seen.or_else(|| self.is_watched.then(Seen::default));
+    fn edge(&self, edge: &Edge<'_>, words: &mut Words<'_>) -> MapEdge {
+        let (from, to) = (edge.from, edge.to);
+        let (allowed, unprotected) = match edge.seen.map(|seen| &seen.allowed) {
+            None | Some(Allowed::ByRules) => {
+                let kinds = self.graph.kinds(from, to);
+                (kinds.map(|(sender, receiver)| words.between(sender, receiver)).unwrap_or_default(), false)
+            }
+            Some(Allowed::Besides(text, unprotected)) => (text.clone(), *unprotected),
+            Some(Allowed::Nothing) => (String::new(), false),
+        };
+        let is_watched = self.ask.server.is_watched();
         MapEdge {
             from,
             to,
-            allowed: draft.allowed.to_string(),
-            unprotected: draft.unprotected,
-            folded,
-            crowded: false,
-            cut: draft.cut && draft.allowed.is_empty(),
-            seen,
+            allowed,
+            unprotected,
+            folded: edge.folded,
+            crowded: edge.crowded,
+            cut: edge.seen.is_some_and(|seen| seen.cut),
+            seen: edge.seen.map(|edge| edge.seen).or_else(|| is_watched.then(Seen::default)),
         }
     }
 
-    /// Marks the edges that would hide all others where somebody tries everything. Returns how many each node has.
-    fn crowd(&self, edges: &mut [MapEdge], nodes: usize) -> Vec<usize> {
+    /// The edges that would hide all others where somebody tries everything, and how many of them each node has.
+    fn crowd(&self) -> (BTreeSet<(usize, usize)>, Vec<usize>) {
         // More than a few.
         const FEW: usize = 4;
-        let mut denied = vec![0; nodes];
-        for edge in edges.iter().filter(|edge| is_denied_only(edge) && !edge.cut) {
-            denied[edge.from] += 1;
-            denied[edge.to] += 1;
+        let mut denied = vec![0; self.graph.nodes.len()];
+        let only = self.graph.seen.iter().filter(|(_, edge)| edge.is_denied_only() && !edge.cut);
+        let only: Vec<(usize, usize)> = only.map(|(ends, _)| *ends).collect();
+        for (from, to) in &only {
+            denied[*from] += 1;
+            denied[*to] += 1;
         }
-        let mut crowded = vec![0; nodes];
-        for edge in edges.iter_mut().filter(|edge| is_denied_only(edge) && !edge.cut) {
-            edge.crowded = self.focus.is_none() && denied[edge.from].max(denied[edge.to]) > FEW;
-            if edge.crowded {
-                crowded[edge.from] += 1;
-                crowded[edge.to] += 1;
-            }
+        let is_crowded =
+            |(from, to): &(usize, usize)| !self.has_focus && denied[*from].max(denied[*to]) > FEW;
+        let edges: BTreeSet<(usize, usize)> = only.into_iter().filter(is_crowded).collect();
+        let mut crowded = vec![0; denied.len()];
+        for (from, to) in &edges {
+            crowded[*from] += 1;
+            crowded[*to] += 1;
         }
-        crowded
+        (edges, crowded)
     }
 
     /// Nodes that a quarter of the others is connected with, or so many that nobody follows each edge.
-    fn hubs(&self, nodes: &[usize], at: &FxHashMap<usize, usize>) -> Vec<Option<Hub>> {
+    fn hubs(&self, about: &[About]) -> Vec<Option<Hub>> {
         const LEAST: usize = 10;
         const MOST: usize = 40;
-        // How many others connect to a node, and how many it connects to: an edge for each two.
-        let mut others = vec![(0, 0); nodes.len()];
-        // Who knocks is no neighbour.
-        let open = self.drafts.edges.iter().filter(|(_, draft)| !draft.is_denied_only());
-        for ((from, to), _) in open {
-            let (from, to) = (at[from], at[to]);
-            others[from].1 += 1;
-            others[to].0 += 1;
-        }
+        let nodes = &self.graph.nodes;
         let least = (nodes.len() / 4).clamp(LEAST, MOST);
         let hub = |number: usize| {
-            let place = self.namer.get(nodes[number]);
-            let (inward, outward) = others[number];
+            let place = self.namer.get(nodes[number].place);
+            let Degree { inward, outward } = self.graph.degrees[number];
             if place.kind == OUTSIDE {
-                let is_hub = inward + outward > LEAST / 2 && self.focus.is_none();
+                let is_hub = inward + outward > LEAST / 2 && !self.has_focus;
                 return is_hub.then_some(Hub { kind: "outside", inward: true, outward: true });
             }
-            if inward.max(outward) < least || self.focus.is_some() {
+            if inward.max(outward) < least || self.has_focus {
                 return None;
             }
             let name = place.name.to_ascii_lowercase();
             let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
             let kind = match () {
-                () if self.about(nodes[number]).is_dns || has(&["dns"]) => "dns",
+                () if about[number].is_dns || has(&["dns"]) => "dns",
                 () if has(&["prometheus", "monitor", "metrics", "grafana", "telemetry", "agent"]) => {
                     "monitoring"
                 }
@@ -261,13 +292,14 @@ impl View<'_> {
     }
 
     /// The boxes, and which of them each node is in.
-    fn groups(&self, nodes: &[usize]) -> (Vec<String>, Vec<Option<usize>>) {
+    fn groups(&self) -> (Vec<String>, Vec<Option<usize>>) {
+        let nodes = &self.graph.nodes;
         if self.scope == Scope::Namespaces {
             return (Vec::new(), vec![None; nodes.len()]);
         }
         let mut groups: Vec<String> = Vec::new();
-        let of = nodes.iter().map(|place| {
-            let name = &self.namer.get(*place).namespace;
+        let of = nodes.iter().map(|node| {
+            let name = &self.namer.get(node.place).namespace;
             Some(groups.iter().rposition(|known| known == name).unwrap_or_else(|| {
                 groups.push(name.clone());
                 groups.len() - 1
@@ -334,17 +366,12 @@ fn width(name: &str, about: &About, is_hub: bool) -> f64 {
     text.next_multiple_of(20).max(100) as f64
 }
 
-/// Whether nothing is allowed on an edge, and it is there because somebody tried.
-fn is_denied_only(edge: &MapEdge) -> bool {
-    edge.allowed.is_empty() && edge.seen.is_some_and(|seen| seen.denied > 0)
-}
-
-/// How much goes on in each box.
-fn weights(edges: &[&MapEdge], group_of: &[Option<usize>], groups: usize) -> Vec<u64> {
+/// How much goes on in each box: an edge within it counts for both ends.
+fn weights(degrees: &[Degree], group_of: &[Option<usize>], groups: usize) -> Vec<u64> {
     let mut weights = vec![0; groups];
-    for edge in edges {
-        for group in [group_of[edge.from], group_of[edge.to]].into_iter().flatten() {
-            weights[group] += 1;
+    for (degree, group) in degrees.iter().zip(group_of) {
+        if let Some(group) = group {
+            weights[*group] += (degree.inward + degree.outward) as u64;
         }
     }
     weights
