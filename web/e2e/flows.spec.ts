@@ -14,15 +14,15 @@ test.describe('flows', () => {
     await expect(table.getByText('allowed')).toHaveCount(0);
     await expect(table.getByRole('row').nth(1)).toContainText('denied');
     const add = page.getByRole('combobox', { name: /^Add a filter/ });
-    await add.fill('port:53');
+    await add.fill('to-port:53');
     await add.press('Enter');
-    await expect(page).toHaveURL(/port=53/);
+    await expect(page).toHaveURL(/[?&]to-port=53/);
     await expect(table.getByRole('row').nth(1)).toContainText('shop/payments');
     await expect(page.getByText(/flows of \d+/)).toBeVisible();
     await page.reload();
     await settled(page);
     await expect(table.getByRole('row').nth(1)).toContainText('UDP 53');
-    await page.getByRole('button', { name: /^Remove .*port/ }).click();
+    await page.getByRole('button', { name: /^Remove .*to-port/ }).click();
     await expect(page).not.toHaveURL(/port=/);
     await add.fill('nonsense');
     await add.press('Enter');
@@ -30,7 +30,7 @@ test.describe('flows', () => {
   });
 
   test('a row tells its story with the policies', async ({ page, open, picture }) => {
-    await open('#/flows?verdict=denied&port=53');
+    await open('#/flows?verdict=denied&to-port=53');
     const table = page.getByRole('grid', { name: 'Flows, newest first' });
     await table.getByRole('row').nth(1).click();
     const drawer = page.getByRole('complementary', { name: 'The flow’s story' });
@@ -70,7 +70,7 @@ test.describe('flows', () => {
     await page.getByRole('button', { name: 'Copy as CLI' }).click();
     await expect(page.getByText(/^podgate observe/)).toBeVisible();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(
-      /podgate observe.*--verdict[ =]DENIED/,
+      /podgate observe.*--verdict[ =]denied/,
     );
   });
 

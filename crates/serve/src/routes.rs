@@ -2,11 +2,11 @@
 //! this one list.
 
 use axum::response::Response;
+use podgate_flow::FLAGS;
 use serde::Serialize;
 
 use crate::ask::Ask;
 use crate::fault::Fault;
-use crate::flows::filters::FLAGS;
 use crate::{
     complete, events, findings, flows, map, matrix, places, policies, posture, recommend, status, what_if,
     why,
@@ -336,7 +336,7 @@ impl Route {
         let own = self.parameters.iter().filter(|parameter| parameter.form != Form::Segment);
         let own = own.map(|parameter| Parameter { ..*parameter });
         let filters = FLAGS.iter().filter(|_| self.filters).flat_map(|flag| {
-            let form = if flag.switch { Form::OneOf(&["true"]) } else { Form::Text };
+            let form = if flag.value.is_none() { Form::OneOf(&["true"]) } else { Form::Text };
             [flag.name, flag.not].map(|name| Parameter::new(name, form, flag.help).repeating())
         });
         own.chain(filters).collect()

@@ -1836,98 +1836,170 @@ export interface operations {
                 before?: string;
                 /** @description How many records at most. */
                 limit?: number;
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                pod?: string[];
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                "not-pod"?: string[];
-                /** @description The source is one */
-                "from-pod"?: string[];
-                /** @description The source is one */
-                "not-from-pod"?: string[];
-                /** @description The destination is one */
-                "to-pod"?: string[];
-                /** @description The destination is one */
-                "not-to-pod"?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                verdict?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                "not-verdict"?: string[];
                 /** @description Either end is in this namespace */
                 namespace?: string[];
                 /** @description Either end is in this namespace */
                 "not-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "from-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "not-from-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "to-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "not-to-namespace"?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 workload?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 "not-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "from-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "not-from-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "to-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "not-to-workload"?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                pod?: string[];
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                "not-pod"?: string[];
+                /** @description The source is such a pod */
+                "from-pod"?: string[];
+                /** @description The source is such a pod */
+                "not-from-pod"?: string[];
+                /** @description The destination is such a pod */
+                "to-pod"?: string[];
+                /** @description The destination is such a pod */
+                "not-to-pod"?: string[];
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 label?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 "not-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "from-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "not-from-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "to-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "not-to-label"?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 service?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 "not-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "from-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "not-from-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "to-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "not-to-service"?: string[];
+                /** @description Either end has this port */
+                port?: string[];
+                /** @description Either end has this port */
+                "not-port"?: string[];
+                /** @description The source has this port */
+                "from-port"?: string[];
+                /** @description The source has this port */
+                "not-from-port"?: string[];
+                /** @description The destination has this port */
+                "to-port"?: string[];
+                /** @description The destination has this port */
+                "not-to-port"?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                protocol?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                "not-protocol"?: string[];
                 /** @description Either end has this address, or one of this block */
                 ip?: string[];
                 /** @description Either end has this address, or one of this block */
                 "not-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "from-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "not-from-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "to-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "not-to-ip"?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                port?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                "not-port"?: string[];
+                /** @description The destination was asked for by this address */
+                "snat-ip"?: string[];
+                /** @description The destination was asked for by this address */
+                "not-snat-ip"?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 fqdn?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 "not-fqdn"?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                protocol?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                "not-protocol"?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                verdict?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                "not-verdict"?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description The source has this name in DNS */
+                "from-fqdn"?: string[];
+                /** @description The source has this name in DNS */
+                "not-from-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "to-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "not-to-fqdn"?: string[];
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 policy?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 "not-policy"?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 rule?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 "not-rule"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "traffic-direction"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "not-traffic-direction"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "drop-reason-desc"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "not-drop-reason-desc"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "node-name"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "not-node-name"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "tcp-flags"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "not-tcp-flags"?: string[];
+                /** @description IPv4 */
+                ipv4?: "true"[];
+                /** @description IPv4 */
+                "not-ipv4"?: "true"[];
+                /** @description IPv6 */
+                ipv6?: "true"[];
+                /** @description IPv6 */
+                "not-ipv6"?: "true"[];
+                /** @description Version of IP: v4 or v6 */
+                "ip-version"?: string[];
+                /** @description Version of IP: v4 or v6 */
+                "not-ip-version"?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                identity?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                "not-identity"?: string[];
+                /** @description The source has this identity */
+                "from-identity"?: string[];
+                /** @description The source has this identity */
+                "not-from-identity"?: string[];
+                /** @description The destination has this identity */
+                "to-identity"?: string[];
+                /** @description The destination has this identity */
+                "not-to-identity"?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                type?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                "not-type"?: string[];
+                /** @description The flow with this id */
+                uuid?: string[];
+                /** @description The flow with this id */
+                "not-uuid"?: string[];
                 /** @description What staged policies would decide otherwise */
                 staged?: "true"[];
                 /** @description What staged policies would decide otherwise */
@@ -1966,98 +2038,170 @@ export interface operations {
     flowStream: {
         parameters: {
             query?: {
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                pod?: string[];
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                "not-pod"?: string[];
-                /** @description The source is one */
-                "from-pod"?: string[];
-                /** @description The source is one */
-                "not-from-pod"?: string[];
-                /** @description The destination is one */
-                "to-pod"?: string[];
-                /** @description The destination is one */
-                "not-to-pod"?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                verdict?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                "not-verdict"?: string[];
                 /** @description Either end is in this namespace */
                 namespace?: string[];
                 /** @description Either end is in this namespace */
                 "not-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "from-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "not-from-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "to-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "not-to-namespace"?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 workload?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 "not-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "from-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "not-from-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "to-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "not-to-workload"?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                pod?: string[];
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                "not-pod"?: string[];
+                /** @description The source is such a pod */
+                "from-pod"?: string[];
+                /** @description The source is such a pod */
+                "not-from-pod"?: string[];
+                /** @description The destination is such a pod */
+                "to-pod"?: string[];
+                /** @description The destination is such a pod */
+                "not-to-pod"?: string[];
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 label?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 "not-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "from-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "not-from-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "to-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "not-to-label"?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 service?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 "not-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "from-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "not-from-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "to-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "not-to-service"?: string[];
+                /** @description Either end has this port */
+                port?: string[];
+                /** @description Either end has this port */
+                "not-port"?: string[];
+                /** @description The source has this port */
+                "from-port"?: string[];
+                /** @description The source has this port */
+                "not-from-port"?: string[];
+                /** @description The destination has this port */
+                "to-port"?: string[];
+                /** @description The destination has this port */
+                "not-to-port"?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                protocol?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                "not-protocol"?: string[];
                 /** @description Either end has this address, or one of this block */
                 ip?: string[];
                 /** @description Either end has this address, or one of this block */
                 "not-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "from-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "not-from-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "to-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "not-to-ip"?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                port?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                "not-port"?: string[];
+                /** @description The destination was asked for by this address */
+                "snat-ip"?: string[];
+                /** @description The destination was asked for by this address */
+                "not-snat-ip"?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 fqdn?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 "not-fqdn"?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                protocol?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                "not-protocol"?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                verdict?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                "not-verdict"?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description The source has this name in DNS */
+                "from-fqdn"?: string[];
+                /** @description The source has this name in DNS */
+                "not-from-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "to-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "not-to-fqdn"?: string[];
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 policy?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 "not-policy"?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 rule?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 "not-rule"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "traffic-direction"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "not-traffic-direction"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "drop-reason-desc"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "not-drop-reason-desc"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "node-name"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "not-node-name"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "tcp-flags"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "not-tcp-flags"?: string[];
+                /** @description IPv4 */
+                ipv4?: "true"[];
+                /** @description IPv4 */
+                "not-ipv4"?: "true"[];
+                /** @description IPv6 */
+                ipv6?: "true"[];
+                /** @description IPv6 */
+                "not-ipv6"?: "true"[];
+                /** @description Version of IP: v4 or v6 */
+                "ip-version"?: string[];
+                /** @description Version of IP: v4 or v6 */
+                "not-ip-version"?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                identity?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                "not-identity"?: string[];
+                /** @description The source has this identity */
+                "from-identity"?: string[];
+                /** @description The source has this identity */
+                "not-from-identity"?: string[];
+                /** @description The destination has this identity */
+                "to-identity"?: string[];
+                /** @description The destination has this identity */
+                "not-to-identity"?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                type?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                "not-type"?: string[];
+                /** @description The flow with this id */
+                uuid?: string[];
+                /** @description The flow with this id */
+                "not-uuid"?: string[];
                 /** @description What staged policies would decide otherwise */
                 staged?: "true"[];
                 /** @description What staged policies would decide otherwise */
@@ -2434,98 +2578,170 @@ export interface operations {
                 until?: string;
                 /** @description About how many stretches of time. */
                 buckets?: number;
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                pod?: string[];
-                /** @description Either end is a pod whose name begins so: [namespace/]name */
-                "not-pod"?: string[];
-                /** @description The source is one */
-                "from-pod"?: string[];
-                /** @description The source is one */
-                "not-from-pod"?: string[];
-                /** @description The destination is one */
-                "to-pod"?: string[];
-                /** @description The destination is one */
-                "not-to-pod"?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                verdict?: string[];
+                /** @description What became of it: ALLOWED or FORWARDED, DENIED or DROPPED, UNKNOWN */
+                "not-verdict"?: string[];
                 /** @description Either end is in this namespace */
                 namespace?: string[];
                 /** @description Either end is in this namespace */
                 "not-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "from-namespace"?: string[];
-                /** @description The source is */
+                /** @description The source is in this namespace */
                 "not-from-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "to-namespace"?: string[];
-                /** @description The destination is */
+                /** @description The destination is in this namespace */
                 "not-to-namespace"?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 workload?: string[];
-                /** @description Either end belongs to this workload: [namespace/][Kind/]name, or a place's id */
+                /** @description Either end belongs to this workload: [namespace/][Kind/]name */
                 "not-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "from-workload"?: string[];
-                /** @description The source does */
+                /** @description The source belongs to this workload */
                 "not-from-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "to-workload"?: string[];
-                /** @description The destination does */
+                /** @description The destination belongs to this workload */
                 "not-to-workload"?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                pod?: string[];
+                /** @description Either end is a pod whose name begins so: [namespace/]name */
+                "not-pod"?: string[];
+                /** @description The source is such a pod */
+                "from-pod"?: string[];
+                /** @description The source is such a pod */
+                "not-from-pod"?: string[];
+                /** @description The destination is such a pod */
+                "to-pod"?: string[];
+                /** @description The destination is such a pod */
+                "not-to-pod"?: string[];
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 label?: string[];
-                /** @description Either end has these labels: app=web,tier in (a, b) */
+                /** @description Either end has these labels: app=web,tier in (a, b), reserved:world */
                 "not-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "from-label"?: string[];
-                /** @description The source has */
+                /** @description The source has these labels */
                 "not-from-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "to-label"?: string[];
-                /** @description The destination has */
+                /** @description The destination has these labels */
                 "not-to-label"?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 service?: string[];
-                /** @description It was asked for by a Service whose name begins so: [namespace/]name */
+                /** @description Either end was asked for by a Service whose name begins so: [namespace/]name */
                 "not-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "from-service"?: string[];
+                /** @description The source was asked for by such a Service */
+                "not-from-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "to-service"?: string[];
+                /** @description The destination was asked for by such a Service */
+                "not-to-service"?: string[];
+                /** @description Either end has this port */
+                port?: string[];
+                /** @description Either end has this port */
+                "not-port"?: string[];
+                /** @description The source has this port */
+                "from-port"?: string[];
+                /** @description The source has this port */
+                "not-from-port"?: string[];
+                /** @description The destination has this port */
+                "to-port"?: string[];
+                /** @description The destination has this port */
+                "not-to-port"?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                protocol?: string[];
+                /** @description tcp, udp, sctp, icmp, icmpv4, icmpv6, or a number */
+                "not-protocol"?: string[];
                 /** @description Either end has this address, or one of this block */
                 ip?: string[];
                 /** @description Either end has this address, or one of this block */
                 "not-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "from-ip"?: string[];
-                /** @description The source has */
+                /** @description The source has this address, or one of this block */
                 "not-from-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "to-ip"?: string[];
-                /** @description The destination has */
+                /** @description The destination has this address, or one of this block */
                 "not-to-ip"?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                port?: string[];
-                /** @description The destination has this port; podgate observe asks both ends */
-                "not-port"?: string[];
+                /** @description The destination was asked for by this address */
+                "snat-ip"?: string[];
+                /** @description The destination was asked for by this address */
+                "not-snat-ip"?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 fqdn?: string[];
                 /** @description Either end has this name in DNS; * stands for anything */
                 "not-fqdn"?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                protocol?: string[];
-                /** @description tcp, udp, sctp, icmp, icmpv6, or a number */
-                "not-protocol"?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                verdict?: string[];
-                /** @description What became of it: allowed, denied, unknown */
-                "not-verdict"?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description The source has this name in DNS */
+                "from-fqdn"?: string[];
+                /** @description The source has this name in DNS */
+                "not-from-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "to-fqdn"?: string[];
+                /** @description The destination has this name in DNS */
+                "not-to-fqdn"?: string[];
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 policy?: string[];
-                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name', or a policy's id */
+                /** @description A policy that decided or isolates: [namespace/]name, 'Kind name' or Kind/namespace/name */
                 "not-policy"?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 rule?: string[];
                 /** @description The rule that decided: 'ingress[0]' or 'shop/web ingress[0]' */
                 "not-rule"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "traffic-direction"?: string[];
+                /** @description Which direction was decided: ingress or egress */
+                "not-traffic-direction"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "drop-reason-desc"?: string[];
+                /** @description Why it was dropped: POLICY_DENIED (no rule allows it), POLICY_DENY (a rule denies it) */
+                "not-drop-reason-desc"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "node-name"?: string[];
                 /** @description The node that decided; * stands for anything */
                 "not-node-name"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "tcp-flags"?: string[];
+                /** @description Flags of the judged packet, such as SYN,ACK */
+                "not-tcp-flags"?: string[];
+                /** @description IPv4 */
+                ipv4?: "true"[];
+                /** @description IPv4 */
+                "not-ipv4"?: "true"[];
+                /** @description IPv6 */
+                ipv6?: "true"[];
+                /** @description IPv6 */
+                "not-ipv6"?: "true"[];
+                /** @description Version of IP: v4 or v6 */
+                "ip-version"?: string[];
+                /** @description Version of IP: v4 or v6 */
+                "not-ip-version"?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                identity?: string[];
+                /** @description Either end has this identity: a number, host or world */
+                "not-identity"?: string[];
+                /** @description The source has this identity */
+                "from-identity"?: string[];
+                /** @description The source has this identity */
+                "not-from-identity"?: string[];
+                /** @description The destination has this identity */
+                "to-identity"?: string[];
+                /** @description The destination has this identity */
+                "not-to-identity"?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                type?: string[];
+                /** @description policy-verdict (all), drop (denied) or trace (allowed) */
+                "not-type"?: string[];
+                /** @description The flow with this id */
+                uuid?: string[];
+                /** @description The flow with this id */
+                "not-uuid"?: string[];
                 /** @description What staged policies would decide otherwise */
                 staged?: "true"[];
                 /** @description What staged policies would decide otherwise */

@@ -1,20 +1,38 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { format, parse, patched } from '../route';
-import { added, chips, cleared, command, ofFacet, query, quoted, removed, typed, words } from './filters';
+import {
+  FILTERS,
+  SWITCHES,
+  added,
+  chips,
+  cleared,
+  command,
+  query,
+  quoted,
+  removed,
+  typed,
+  words,
+} from './filters';
 
-const route = parse('#/flows?verdict=denied&not-port=53&namespace=shop&namespace=web&since=10m&live=off');
+interface Parameter {
+  name: string;
+  schema: unknown;
+}
+
+const route = parse('#/flows?verdict=denied&not-to-port=53&namespace=shop&namespace=web&since=10m&live=off');
 
 test('an address has filters, and other things', () => {
   expect(chips(route.params).map(words)).toEqual([
     'verdict: denied',
     'namespace: shop',
     'namespace: web',
-    'not port: 53',
+    'not to-port: 53',
   ]);
   expect(query(route.params)).toEqual({
     verdict: ['denied'],
     namespace: ['shop', 'web'],
-    'not-port': ['53'],
+    'not-to-port': ['53'],
   });
 });
 
@@ -24,13 +42,14 @@ test('chips come once and go alone', () => {
   expect(format(patched(route, added(route, { ...shop, value: 'data' })))).toContain(
     'namespace=shop&namespace=web&namespace=data',
   );
-  expect(format(patched(route, removed(route, shop)))).toContain('?live=off&namespace=web&not-port=53');
+  expect(format(patched(route, removed(route, shop)))).toContain('?live=off&namespace=web&not-to-port=53');
   expect(format(patched(route, cleared(route.params)))).toBe('#/flows?live=off&since=10m');
 });
 
 test.each([
   ['namespace:shop', { name: 'namespace', value: 'shop', not: false }],
-  [' !port = 53', { name: 'port', value: '53', not: true }],
+  [' !to-port = 53', { name: 'to-port', value: '53', not: true }],
+  ['ipv6', { name: 'ipv6', value: 'true', not: false }],
   ['not verdict: denied', { name: 'verdict', value: 'denied', not: true }],
   ['not-verdict:denied', { name: 'verdict', value: 'denied', not: true }],
   ['label:app in (a, b)', { name: 'label', value: 'app in (a, b)', not: false }],
@@ -40,20 +59,27 @@ test.each([
   ['', undefined],
 ])('typed %j', (text, chip) => expect(typed(text)).toEqual(chip));
 
-test('a facet leads to its filter', () => {
-  expect([ofFacet('node'), ofFacet('policy')]).toEqual(['node-name', 'policy']);
+test('the filters are those of the API', () => {
+  const text = readFileSync(new URL('../../../docs/schema/openapi.json', import.meta.url), 'utf8');
+  const api = JSON.parse(text) as { paths: Record<string, { get: { parameters: Parameter[] } }> };
+  const parameters = api.paths['/api/v1/flows']?.get.parameters ?? [];
+  const turned = parameters.filter((it) => it.name.startsWith('not-'));
+  expect(turned.length).toBeGreaterThan(0);
+  expect(Object.keys(FILTERS).sort()).toEqual(turned.map((it) => it.name.slice(4)).sort());
+  const switches = turned.filter((it) => JSON.stringify(it.schema).includes('"true"'));
+  expect(switches.map((it) => it.name.slice(4)).sort()).toEqual([...SWITCHES].sort());
 });
 
 test('the same as a command', () => {
   const window = { since: '10m', until: undefined };
   expect(command(route.params, window, true)).toBe(
-    'podgate observe --follow --since 10m --verdict DENIED --namespace shop --namespace web --not --to-port 53',
+    'podgate observe --follow --since 10m --verdict denied --namespace shop --namespace web --not --to-port 53',
   );
   const ids = parse(
     '#/flows?workload=shop%2Fweb%5BDeployment%5D&policy=NetworkPolicy%2Fshop%2Fweb&policy=ClusterNetworkPolicy%2F%2Fguard&not-staged=true&label=app%20in%20(a)',
   );
   expect(command(ids.params, { since: '1h', until: '2026-11-23T10:00:00Z' }, false)).toBe(
-    "podgate observe --since 1h --until 2026-11-23T10:00:00Z --namespace shop --workload Deployment/web --policy shop/web --policy 'ClusterNetworkPolicy guard' --label 'app in (a)' --not --staged",
+    "podgate observe --since 1h --until 2026-11-23T10:00:00Z --workload 'shop/web[Deployment]' --policy NetworkPolicy/shop/web --policy ClusterNetworkPolicy//guard --label 'app in (a)' --not --staged",
   );
 });
 

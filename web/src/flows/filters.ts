@@ -1,7 +1,7 @@
 // Filters of flows: in the address, as chips, as facets, and on a command line.
 import type { Params, Patch, Route } from '../route';
 
-/** The API's filters, with what they mean; each may have `not-` in front. */
+/** The filters of `podgate observe`, with what they mean; each may have `not-` in front. */
 export const FILTERS: Readonly<Record<string, string>> = {
   verdict: 'verdict',
   namespace: 'namespace of either end',
@@ -13,28 +13,43 @@ export const FILTERS: Readonly<Record<string, string>> = {
   pod: 'pod at either end',
   'from-pod': 'pod that connects',
   'to-pod': 'pod that is connected to',
-  port: 'port of the destination',
+  'to-port': 'port of the destination',
+  'from-port': 'port of the source',
+  port: 'port of either end',
   protocol: 'protocol',
   policy: 'policy that decided or isolates',
   rule: 'rule that decided',
+  'traffic-direction': 'direction that was decided: ingress, egress',
   label: 'labels of either end',
   'from-label': 'labels of the source',
   'to-label': 'labels of the destination',
-  service: 'Service that was asked for',
+  service: 'Service by which either end was asked for',
+  'from-service': 'Service by which the source was asked for',
+  'to-service': 'Service by which the destination was asked for',
   ip: 'address of either end',
   'from-ip': 'address of the source',
   'to-ip': 'address of the destination',
+  'snat-ip': 'address by which the destination was asked for',
   fqdn: 'name in DNS of either end',
+  'from-fqdn': 'name in DNS of the source',
+  'to-fqdn': 'name in DNS of the destination',
   'node-name': 'node that decided',
+  'drop-reason-desc': 'why it was dropped: POLICY_DENIED, POLICY_DENY',
+  'tcp-flags': 'flags of the packet, such as SYN,ACK',
+  ipv4: 'IPv4',
+  ipv6: 'IPv6',
+  'ip-version': 'version of IP: v4, v6',
+  type: 'all (policy-verdict), denied (drop), allowed (trace)',
+  identity: 'identity of either end',
+  'from-identity': 'identity of the source',
+  'to-identity': 'identity of the destination',
+  uuid: 'id of the flow',
   staged: 'staged policies decide otherwise',
   cut: 'cut by a policy change',
 };
 
 /** Those without a value to speak of. */
-export const SWITCHES: readonly string[] = ['staged', 'cut'];
-
-/** What facets are called as filters, where the names differ. */
-const FACETS: Readonly<Record<string, string>> = { node: 'node-name' };
+export const SWITCHES: readonly string[] = ['ipv4', 'ipv6', 'staged', 'cut'];
 
 /** A filter that is set. */
 export interface Chip {
@@ -42,11 +57,6 @@ export interface Chip {
   name: string;
   value: string;
   not: boolean;
-}
-
-/** The filter of a facet. */
-export function ofFacet(field: string): string {
-  return FACETS[field] ?? field;
 }
 
 /** The filters in an address, in the order of `FILTERS`. */
@@ -87,9 +97,9 @@ export function cleared(params: Params): Patch {
   return Object.fromEntries(chips(params).map((chip) => [key(chip), undefined]));
 }
 
-/** What somebody types: `namespace:shop`, `!port:53`, `staged`; `undefined`: that is none. */
+/** What somebody types: `namespace:shop`, `!to-port:53`, `staged`; `undefined`: that is none. */
 export function typed(text: string): Chip | undefined {
-  const match = /^\s*(!|not[ -])?([a-z-]+)\s*(?:[:=]\s*(.*))?$/.exec(text);
+  const match = /^\s*(!|not[ -])?([a-z-]+[46]?)\s*(?:[:=]\s*(.*))?$/.exec(text);
   const name = match?.[2];
   if (name === undefined || FILTERS[name] === undefined) return undefined;
   const not = match?.[1] !== undefined;
@@ -117,35 +127,11 @@ export function command(
   parts.push('--since', quoted(window.since));
   if (window.until !== undefined) parts.push('--until', quoted(window.until));
   for (const chip of chips(params)) {
-    for (const [flag, value] of flags(chip)) {
-      if (chip.not) parts.push('--not');
-      parts.push(`--${flag}`);
-      if (value !== undefined) parts.push(quoted(value));
-    }
+    if (chip.not) parts.push('--not');
+    parts.push(`--${chip.name}`);
+    if (!SWITCHES.includes(chip.name)) parts.push(quoted(chip.value));
   }
   return parts.join(' ');
-}
-
-/** The flags of a chip: the page also takes ids, which the command line does not. */
-function flags(chip: Chip): [string, string | undefined][] {
-  const { name, value } = chip;
-  if (SWITCHES.includes(name)) return [[name, undefined]];
-  if (name === 'port') return [['to-port', value]];
-  if (name === 'verdict') return [[name, value.toUpperCase()]];
-  if (name === 'policy') {
-    const id = /^(\w+)\/([^/]*)\/([^/]+)$/.exec(value);
-    if (id) return [[name, id[2] === '' ? `${id[1]} ${id[3]}` : `${id[2]}/${id[3]}`]];
-  }
-  if (name.endsWith('workload')) {
-    const id = /^([^/]+)\/([^/[]+)(?:\[(\w+)\])?$/.exec(value);
-    const [, namespace, workload, kind] = id ?? [];
-    if (namespace !== undefined && workload !== undefined && !/^[A-Z]/.test(namespace)) {
-      const own: [string, string] = [name, kind === undefined ? workload : `${kind}/${workload}`];
-      // Turned round, both together would turn away more than the one workload.
-      return chip.not ? [own] : [[name.replace('workload', 'namespace'), namespace], own];
-    }
-  }
-  return [[name, value]];
 }
 
 /** As a shell takes it for one word. */

@@ -73,7 +73,8 @@ impl Cursor {
 fn facets(ask: &Ask, records: &[Arc<FlowRecord>]) -> Vec<Facet> {
     let mut namer = Namer::new(ask.snapshot.places());
     let mut counts: [BTreeMap<String, u64>; 7] = Default::default();
-    const FIELDS: [&str; 7] = ["verdict", "namespace", "workload", "policy", "port", "protocol", "node-name"];
+    const FIELDS: [&str; 7] =
+        ["verdict", "namespace", "workload", "policy", "to-port", "protocol", "node-name"];
     let mut places: BTreeMap<usize, u64> = BTreeMap::new();
     let mut policies: BTreeMap<&podgate_policy::PolicyRef, u64> = BTreeMap::new();
     for record in records {

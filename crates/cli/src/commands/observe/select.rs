@@ -2,7 +2,7 @@
 
 use clap::Args;
 use podgate_flow::Filter;
-use podgate_hubble::choice::own_filter;
+use podgate_hubble::choice::{own_filter, written};
 use podgate_hubble::json;
 use podgate_hubble::proto::flow::FlowFilter;
 use podgate_hubble::proto::podgate::v1::{self, GetRecordsRequest};
@@ -92,8 +92,8 @@ impl Select {
                 let own = v1::Filter { flow: None, ..filter.clone() };
                 if own != v1::Filter::default() {
                     return Err(Failure::bad(
-                        "--print-raw-filters: --policy, --rule, --staged and --cut are podgate's own: a filter of the \
-                         Hubble API can't say them",
+                        "--print-raw-filters: --policy, --rule, --staged, --cut and workloads with a namespace are \
+                         podgate's own: a filter of the Hubble API can't say them",
                     ));
                 }
                 text.push_str(&format!("    - '{}'\n", json::filter(&filter.flow.unwrap_or_default())));
@@ -110,9 +110,10 @@ impl Select {
             };
             texts.iter().map(filter).collect()
         };
-        let mut any_of = self.filters.of(false)?;
+        let filter = self.filters.filter()?;
+        let mut any_of: Vec<v1::Filter> = filter.any_of.iter().map(written).collect();
         any_of.extend(raw("allowlist", &self.allowlist)?);
-        let mut none_of = self.filters.of(true)?;
+        let mut none_of: Vec<v1::Filter> = filter.none_of.iter().map(written).collect();
         none_of.extend(raw("denylist", &self.denylist)?);
         Ok((any_of, none_of))
     }

@@ -1,15 +1,17 @@
 use super::*;
+use podgate_flow::Terms;
+use podgate_hubble::choice::written;
 use podgate_hubble::json;
+use podgate_hubble::proto::podgate::v1;
 
 /// The filters of a command line, as JSON: those that have to fit, and those that must not.
 #[track_caller]
 fn read(line: &str) -> (Vec<String>, Vec<String>) {
-    let filters = parse(line).unwrap();
-    let told = |not: bool| {
-        let filters = filters.of(not).unwrap();
-        filters.iter().map(|filter| json::filter(&filter.flow.clone().unwrap_or_default())).collect()
+    let filter = parse(line).unwrap().filter().unwrap();
+    let told = |terms: &[Terms]| {
+        terms.iter().map(|terms| json::filter(&written(terms).flow.unwrap_or_default())).collect()
     };
-    (told(false), told(true))
+    (told(&filter.any_of), told(&filter.none_of))
 }
 
 fn parse(line: &str) -> Result<Filters, clap::Error> {
@@ -44,7 +46,7 @@ fn flags_become_filters_as_hubble_makes_them() {
         ("--ip-version v6", &[r#"{"ip_version":["IPv6"]}"#]),
         (
             "-t drop --traffic-direction egress",
-            &[r#"{"event_type":[{"type":1}],"traffic_direction":["EGRESS"]}"#],
+            &[r#"{"verdict":["DROPPED"],"traffic_direction":["EGRESS"]}"#],
         ),
     ] {
         assert_eq!(read(line).0, any_of, "{line}");
@@ -66,11 +68,20 @@ fn not_turns_only_the_next_filter_round() {
 
 #[test]
 fn policies_and_rules_are_of_podgates_own_filters() {
-    let filters = parse("--policy shop/web --staged --cut").unwrap().of(false).unwrap();
-    let expected = Filter { policy: vec!["shop/web".into()], staged: true, cut: true, ..Filter::default() };
-    assert_eq!(filters, [expected]);
-    assert!(parse("--verdict x").unwrap().of(false).unwrap_err().message.contains("--verdict x: FORWARDED"));
-    assert!(parse("--workload a/b").unwrap().of(false).unwrap_err().message.contains("--namespace"));
-    assert!(parse("--identity x").unwrap().of(false).is_err());
-    assert!(parse("--type x").unwrap().of(false).is_err());
+    let filter = |line: &str| parse(line).unwrap().filter();
+    let expected = v1::Filter {
+        policy: vec!["shop/web".into()],
+        source_workload: vec!["shop/Deployment/web".into()],
+        staged: true,
+        cut: true,
+        ..v1::Filter::default()
+    };
+    let own = filter("--policy shop/web --from-workload shop/web[Deployment] --staged --cut").unwrap();
+    assert_eq!(own.any_of.iter().map(written).collect::<Vec<_>>(), [expected]);
+    for (line, why) in
+        [("--verdict x", "--verdict x: write ALLOWED"), ("--not --type x", "--type x: podgate has")]
+    {
+        let failure = filter(line).unwrap_err();
+        assert!(failure.message.contains(why), "{}", failure.message);
+    }
 }
