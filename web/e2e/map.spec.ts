@@ -162,10 +162,61 @@ test.describe('map', () => {
     expect(Math.abs(zoomed.x - panned.x)).toBeLessThan(6);
     await page.reload();
     await settled(page);
-    await page.mouse.move(zoomed.x, zoomed.y);
-    await expect(page.getByText(/^shop\/backend, Deployment/)).toBeVisible();
+    await expect(async () => {
+      await page.mouse.move(zoomed.x - 2, zoomed.y);
+      await page.mouse.move(zoomed.x, zoomed.y);
+      await expect(page.getByText(/^shop\/backend, Deployment/)).toBeVisible({ timeout: 500 });
+    }).toPass();
     await page.getByRole('button', { name: 'Show everything' }).click();
     await expect(page).not.toHaveURL(/at=/);
+  });
+
+  test('the address says where one looks, whoever changes it', async ({ page, open }) => {
+    await open('#/map');
+    const whole = await MapOnScreen.read(page);
+    const look = (id: string, scale: number) => {
+      const { x, y, w, h } = whole.map.nodes[whole.index(id)]!;
+      return `#/map?at=${Math.round(x + w / 2)},${Math.round(y + h / 2)},${scale}`;
+    };
+    const isThere = async (id: string, words: RegExp) => {
+      const { x, y } = (await MapOnScreen.read(page)).node(id);
+      await page.mouse.move(x - 2, y);
+      await page.mouse.move(x, y);
+      await expect(page.getByText(words)).toBeVisible();
+      await page.mouse.move(5, 5);
+    };
+    const go = (hash: string) => page.evaluate((to) => (location.hash = to), hash);
+    await go(look(DATABASE, 2.5));
+    await isThere(DATABASE, /^data\/database, StatefulSet/);
+    await go(look(FRONTEND, 1.5));
+    await isThere(FRONTEND, /^web\/frontend, Deployment/);
+    await page.goBack();
+    await isThere(DATABASE, /^data\/database, StatefulSet/);
+    await page.goBack();
+    await expect(page).not.toHaveURL(/at=/);
+    await isThere(PAYMENTS, /^shop\/payments, Deployment/);
+    await page.goForward();
+    await isThere(DATABASE, /^data\/database, StatefulSet/);
+  });
+
+  test('looking around asks the server for nothing', async ({ page, open }) => {
+    let asked = 0;
+    page.on('request', (request) => (asked += Number(/\/api\/v1\/map\b/.test(request.url()))));
+    await open('#/map');
+    const map = await MapOnScreen.read(page);
+    const before = asked;
+    const { x, y } = map.node(BACKEND);
+    await page.mouse.move(x, y);
+    await page.mouse.wheel(0, -200);
+    await expect(page).toHaveURL(/at=/);
+    await page.mouse.click(x, y);
+    await expect(page.getByRole('complementary')).toBeVisible();
+    await page.getByRole('group', { name: 'Layers' }).getByRole('button', { name: 'Denied' }).click();
+    await expect(page).toHaveURL(/layers=/);
+    await settled(page);
+    expect(asked).toBe(before);
+    await page.getByRole('combobox', { name: 'Namespace' }).selectOption('shop');
+    await expect.poll(() => asked).toBe(before + 1);
   });
 
   test('the keyboard alone walks it', async ({ page, open }) => {
@@ -272,6 +323,48 @@ test.describe('map', () => {
       const edge = (await MapOnScreen.read(page)).edge('tools/debug[Deployment]', DATABASE);
       await page.touchscreen.tap(edge.x, edge.y);
       await expect(page.getByRole('complementary', { name: 'tools/debug → data/database' })).toBeVisible();
+    });
+
+    for (const [from, to, aside] of [
+      [FRONTEND, DNS, 12],
+      [FRONTEND, DNS, -8],
+      ['tools/debug[Deployment]', DATABASE, 12],
+      [PAYMENTS, 'outside 198.51.100.0/25', 14],
+    ] as const) {
+      test(`a tap ${aside} pixels beside ${from} → ${to} selects it`, async ({ page, open }) => {
+        await open('#/map');
+        const { x, y } = (await MapOnScreen.read(page)).edge(from, to);
+        await page.touchscreen.tap(x, y + aside);
+        await expect(page.getByRole('complementary')).toBeVisible();
+        await settled(page);
+        // Nothing of what opens below the finger is pressed by the same tap.
+        const address = new URLSearchParams(new URL(page.url()).hash.split('?')[1]);
+        expect([address.get('from'), address.get('to')]).toEqual([from, to]);
+      });
+    }
+
+    test('what opens below a finger is not pressed by its tap', async ({ page, open }) => {
+      await open('#/map');
+      const { nodes } = (await MapOnScreen.read(page)).map;
+      for (const { id } of nodes) {
+        await page.goto('about:blank');
+        await open('#/map');
+        const { x, y } = (await MapOnScreen.read(page)).node(id);
+        await page.touchscreen.tap(x, y);
+        await expect(page.getByRole('complementary')).toBeVisible();
+        await settled(page);
+        expect(new URLSearchParams(new URL(page.url()).hash.split('?')[1]).get('select')).toBe(id);
+      }
+    });
+
+    test('two taps show what is in a node', async ({ page, open }) => {
+      await open('#/map?scope=namespaces');
+      const map = await MapOnScreen.read(page);
+      const { x, y } = map.node(map.map.nodes.find((node) => node.name === 'shop')!.id);
+      await page.touchscreen.tap(x, y);
+      await page.touchscreen.tap(x, y);
+      await expect(page).toHaveURL(/namespace=shop/);
+      await expect(page.getByRole('complementary')).toBeHidden();
     });
 
     test('one finger moves it, two zoom it, and neither selects', async ({ page, open }) => {

@@ -1,6 +1,10 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import type { MatrixView } from '../src/api/types';
 import { CELL } from '../src/matrix/layout';
+import { serve } from './support/server';
+import { writeShop } from './support/shop';
 import { accessible, expect, settled, test } from './support/test';
 
 const BACKEND = 'shop/backend[Deployment]';
@@ -101,6 +105,64 @@ test.describe('matrix', () => {
     await expect(page).toHaveURL(/unfold=(?!none)/);
     await page.getByRole('button', { name: 'Unfold all' }).click();
     await expect(page).not.toHaveURL(/unfold=/);
+  });
+
+  test('a cell that the address asks for is scrolled to, whoever changes it', async ({ page, open }) => {
+    await page.setViewportSize({ width: 1000, height: 420 });
+    await open('#/matrix');
+    const box = page.getByRole('application');
+    const scrolled = () => box.evaluate((it) => it.scrollTop);
+    const { parties, rows } = await answer(page);
+    const lines = parties.filter((_, index) => rows[index] !== null).map(({ id }) => id);
+    const go = (from: string, to: string) =>
+      page.evaluate((hash) => (location.hash = hash), `#/matrix?${new URLSearchParams({ from, to })}`);
+    await go(lines[0]!, lines[1]!);
+    await expect(page.getByRole('complementary')).toBeVisible();
+    expect(await scrolled()).toBe(0);
+    await go(lines[lines.length - 1]!, lines[1]!);
+    await expect.poll(scrolled).toBeGreaterThan(0);
+    await page.goBack();
+    await expect.poll(scrolled).toBe(0);
+  });
+
+  test('it is asked for again only when it may have changed', async ({ page }) => {
+    const files = writeShop();
+    const server = await serve(files.dir, ['shop', '--input-file', 'flows.jsonl']);
+    try {
+      await page.clock.install();
+      let asked = 0;
+      page.on('request', (request) => (asked += Number(/\/api\/v1\/matrix\b/.test(request.url()))));
+      await page.goto(`${server.url}/#/matrix`);
+      await expect(page.getByRole('application')).toBeVisible();
+      expect(asked).toBe(1);
+      // Neither time alone nor what only this page works out.
+      await page.clock.runFor(95_000);
+      await page.getByRole('searchbox', { name: /^Columns/ }).fill('database');
+      await page.getByRole('combobox', { name: 'Verdict' }).selectOption('partly');
+      await page.getByRole('application').focus();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Enter');
+      await expect(page.getByRole('complementary')).toBeVisible();
+      await settled(page);
+      await page.clock.runFor(35_000);
+      expect(asked).toBe(1);
+      // The first flows leave the window of the last hour.
+      await page.clock.fastForward('20:00');
+      await expect.poll(() => asked).toBe(2);
+      // Other policies.
+      rmSync(join(files.dir, 'shop/policies/50-backend-to-database.yaml'));
+      await expect.poll(() => asked).toBe(3);
+      // Another window.
+      await page.getByRole('combobox', { name: 'Time window' }).selectOption('6h');
+      await expect.poll(() => asked).toBe(4);
+      await settled(page);
+      await page.clock.fastForward('20:00');
+      await page.clock.runFor(35_000);
+      expect(asked).toBe(4);
+    } finally {
+      await server.stop();
+      files.remove();
+    }
   });
 
   test('two sets of policies are compared cell by cell', async ({ page, open, picture }) => {

@@ -13,14 +13,18 @@ class App {
   connected: boolean = $state(true);
   /** The server's clock minus the browser's, in milliseconds. */
   skew = $state(0);
-  /** Counts up every half minute: what shows "now" asks again. */
+  /** Counts up every half minute. */
   tick = $state(0);
+  /** When the last probe ended: what it found is part of answers. */
+  measured: string | undefined = $derived(this.status?.measured?.at);
 
   /** Changes with the objects: answers of another revision are out of date. */
   revision: number = $derived(this.status?.revision ?? 0);
 
   /** Flows are watched: there is a time window to choose. */
   watching: boolean = $derived(this.status?.flows !== undefined);
+  /** Counts up every half minute while flows are watched: what shows "now" asks again. */
+  beat: number = $derived(this.watching ? this.tick : 0);
 
   /** The server's clock. */
   now(): Date {

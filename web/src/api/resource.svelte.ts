@@ -1,5 +1,6 @@
 // An answer of the server that a component shows: asked again when what it depends on changes, with the old answer
 // kept on show meanwhile.
+import { untrack } from 'svelte';
 import { ApiError } from './client';
 
 /** Counts how often the server came back: what it told before may be out of date, and what failed is tried again. */
@@ -8,11 +9,16 @@ class Revival {
 }
 export const revival = new Revival();
 
+/** What failed is tried again after this many milliseconds. */
+const PATIENCE = 30_000;
+
 export class Resource<T> {
   /** The latest answer. */
   data: T | undefined = $state.raw();
   /** Why there is no newer one. */
   error: string | undefined = $state();
+  /** Whether that may pass by itself. */
+  passing = false;
   /** An answer is awaited. */
   loading: boolean = $state(true);
 
@@ -35,6 +41,7 @@ export class Resource<T> {
       this.error = undefined;
     } catch (failure) {
       if (running.signal.aborted) return;
+      this.passing = failure instanceof ApiError && (failure.status === 0 || failure.status >= 500);
       this.error = failure instanceof ApiError ? failure.message : String(failure);
     }
     this.loading = false;
@@ -55,22 +62,30 @@ export class Resource<T> {
 }
 
 /**
- * A resource that is asked for at once, and again whenever what `ask` reads (before its first `await`) changes.
- * `undefined` from it means that there is nothing to ask. Only where a component is made.
+ * A resource that is asked for at once, and again whenever the question says something else: it is data, with all that
+ * the answer depends on. `undefined` means that there is nothing to ask. Only where a component is made.
  */
-export function resource<T>(ask: () => ((signal: AbortSignal) => Promise<T>) | undefined): Resource<T> {
-  let current: (signal: AbortSignal) => Promise<T> = () => Promise.reject(new Error('nothing was asked'));
-  const it = new Resource<T>((signal) => current(signal));
+export function resource<Q, T>(
+  question: () => Q | undefined,
+  ask: (question: Q, signal: AbortSignal) => Promise<T>,
+): Resource<T> {
+  // As text: a question that is put together anew from an address that changed elsewhere is still the same.
+  const asked: string | undefined = $derived(JSON.stringify(question()));
+  const it = new Resource<T>((signal) =>
+    asked === undefined
+      ? Promise.reject(new Error('nothing was asked'))
+      : ask(JSON.parse(asked) as Q, signal),
+  );
   $effect(() => {
     void revival.count;
-    const next = ask();
-    if (next === undefined) {
-      it.clear();
-      return;
-    }
-    current = next;
-    void it.load();
+    if (asked === undefined) return it.clear();
+    untrack(() => void it.load());
     return () => it.stop();
+  });
+  $effect(() => {
+    if (it.loading || it.error === undefined || !it.passing) return;
+    const timer = setTimeout(() => void it.load(), PATIENCE);
+    return () => clearTimeout(timer);
   });
   return it;
 }

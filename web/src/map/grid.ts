@@ -1,6 +1,9 @@
 import type { Box } from '../canvas/viewport';
 import { SAMPLES, distance } from './geometry';
 
+/** Edges whose distances differ by less than this part of the reach run together, for who points there. */
+const TOGETHER = 1 / 8;
+
 /** What is near a point: a grid of square cells with the nodes and the edges that touch each. */
 export class Grid {
   private readonly side: number;
@@ -39,26 +42,34 @@ export class Grid {
     });
   }
 
-  /** The edge that is nearest to a point, if one that counts is within reach. */
-  edge(x: number, y: number, reach: number, counts: (edge: number) => boolean): number | undefined {
-    let best: number | undefined;
-    let least = reach;
+  /**
+   * The edge that is nearest to a point, if one that counts is within reach. Of those that run together, the one that is
+   * drawn above the others is meant: `height` tells them apart, and is `undefined` for what doesn't count.
+   */
+  edge(
+    x: number,
+    y: number,
+    reach: number,
+    height: (edge: number) => number | undefined,
+  ): number | undefined {
+    const near: { edge: number; far: number; height: number }[] = [];
     const asked = new Set<number>();
     for (let line = this.line(y - reach); line <= this.line(y + reach); line += 1) {
       for (let column = this.column(x - reach); column <= this.column(x + reach); column += 1) {
         for (const edge of this.edgesOf.get(line * this.columns + column) ?? []) {
           if (asked.has(edge)) continue;
           asked.add(edge);
-          if (!counts(edge)) continue;
+          const high = height(edge);
+          if (high === undefined) continue;
           const far = this.far(edge, x, y);
-          if (far <= least) {
-            least = far;
-            best = edge;
-          }
+          if (far <= reach) near.push({ edge, far, height: high });
         }
       }
     }
-    return best;
+    const together = Math.min(...near.map(({ far }) => far)) + reach * TOGETHER;
+    const alike = near.filter(({ far }) => far <= together);
+    alike.sort((a, b) => b.height - a.height || a.far - b.far || b.edge - a.edge);
+    return alike[0]?.edge;
   }
 
   private far(edge: number, x: number, y: number): number {

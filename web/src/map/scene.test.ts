@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MapEdge, MapNode, MapView } from '../api/types';
-import { bounds, pointAt, route } from './geometry';
+import { SAMPLES, bounds, pointAt, route } from './geometry';
+import { Grid } from './grid';
 import { DEFAULT_LAYERS, facts, layersOf, layersParam, look } from './layers';
 import { edgeSentence, find, first, lit, looks, nodeSentence, scene, step } from './scene';
 
@@ -166,16 +167,32 @@ describe('scene', () => {
     expect(it_.grid.node(350, 50)).toBe(1);
     expect(it_.grid.node(200, 500)).toBeUndefined();
     const { x, y } = pointAt(it_.curves[1]!, 0.5);
-    expect(it_.grid.edge(x, y + 2, 6, () => true)).toBe(1);
-    expect(it_.grid.edge(x, y + 2, 6, (index) => index !== 1)).not.toBe(1);
-    expect(it_.grid.edge(900, 500, 6, () => true)).toBeUndefined();
+    expect(it_.grid.edge(x, y + 2, 6, () => 0)).toBe(1);
+    expect(it_.grid.edge(x, y + 2, 6, (index) => (index === 1 ? undefined : 0))).not.toBe(1);
+    expect(it_.grid.edge(900, 500, 6, () => 0)).toBeUndefined();
+  });
+
+  it('finds the upper one of edges that run together, and the nearest of others', () => {
+    // Two level edges, eight apart.
+    const level = (y: number) => Array.from({ length: SAMPLES }, (_, at) => [at * 10, y]).flat();
+    const grid = new Grid(
+      { x: 0, y: 0, w: 200, h: 100 },
+      [],
+      Float32Array.from([...level(40), ...level(48)]),
+    );
+    const upper = (which: number) => (edge: number) => (edge === which ? 1 : 0);
+    for (const which of [0, 1]) {
+      expect(grid.edge(60, 44, 16, upper(which))).toBe(which);
+      expect(grid.edge(60, 36, 16, upper(which))).toBe(0);
+      expect(grid.edge(60, 55, 16, upper(which))).toBe(1);
+    }
   });
 
   it('finds every edge where it is drawn', () => {
     it_.curves.forEach((curve, index) => {
       for (const t of [0.2, 0.4, 0.6, 0.8]) {
         const { x, y } = pointAt(curve, t);
-        expect(it_.grid.edge(x, y, 8, (other) => other === index)).toBe(index);
+        expect(it_.grid.edge(x, y, 8, (other) => (other === index ? 0 : undefined))).toBe(index);
       }
     });
   });
