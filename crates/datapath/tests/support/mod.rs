@@ -37,7 +37,7 @@ pub const ICMPV6: u8 = 58;
 pub const NODE: &str = "node-a";
 
 /// Long enough for a retransmitted SYN to be answered, short enough to wait for denials.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// A node with pods; removed when dropped, whatever happens.
 pub struct Net {
