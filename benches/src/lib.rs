@@ -4,6 +4,7 @@
 //! Shape (how many of what)   -> generate()      clusters of any size, for benchmarks
 //! antrea_like(), select_all()                   the two sizes that the engine promises times for
 //! Tenants                                       a node full of policies, for the datapath
+//! applications()                              what teams make, for the page
 //! Remote                                        many pods of other nodes, for the engine of an agent
 //! served::pod()                                 a pod as an API server sends it, for those who follow one
 //! changes()                              single changes to them         , with their way back
@@ -12,6 +13,7 @@
 //! random_events(seed, n)                        a life of such a cluster, event by event
 //! ```
 
+mod applications;
 mod changes;
 mod large;
 mod remote;
@@ -20,6 +22,7 @@ pub mod served;
 mod small;
 mod tenants;
 
+pub use applications::applications;
 pub use changes::{Change, Step, changes};
 pub use large::{
     Holes, Shape, antrea_like, antrea_like_of, blocked_of, monitored_of, select_all, select_all_of,

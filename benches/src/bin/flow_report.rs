@@ -2,6 +2,9 @@
 //!
 //! `flow-report [RECORDS]`, 2,000,000 by default. The producer is synthetic: connections between the pods of two
 //! nodes, a tenth of them to the outside, a tenth denied, made from a seed.
+//!
+//! `flow-report --archive DIR [RECORDS]` writes an archive of 200,000 such records, or so many, and ends: for who measures
+//! what reads it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -24,12 +27,21 @@ const PODS: u64 = 2_000;
 const POLICIES: u64 = 300;
 /// Records that are handed on at a time: what a node reads in 10 ms when there are a million a second.
 const BATCH: usize = 10_000;
+/// What is written to disk.
+const RECORDS: usize = 200_000;
 /// Edges of a node, and the minutes of an hour.
 const EDGES: u64 = 2_000;
 const MINUTES: u64 = 60;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let records = match std::env::args().nth(1) {
+    let first = std::env::args().nth(1);
+    if first.as_deref() == Some("--archive") {
+        let dir = std::env::args().nth(2).ok_or("--archive DIR [RECORDS]: a directory is needed")?;
+        let records = std::env::args().nth(3).map_or(Ok(RECORDS), |text| text.parse())?;
+        written(dir.as_ref(), &made(records))?;
+        return Ok(());
+    }
+    let records = match first {
         Some(text) => text.parse()?,
         None => 2_000_000,
     };
@@ -119,26 +131,13 @@ fn clock(id: ClockId) -> Duration {
 
 /// What the writer makes of records, and what they take on the disk.
 fn write() -> Result<(), Box<dyn std::error::Error>> {
-    const RECORDS: usize = 200_000;
     let dir = tempfile::tempdir()?;
-    let archive = Archive::open(dir.path(), Caps::default())?;
-    let (names, mut producer, mut joiner) = (names(), Producer::new(), Joiner::new());
-    producer.time = hours_ago(3);
-    let mut out = Vec::new();
-    while out.len() < RECORDS {
-        let whole = producer.next();
-        joiner.observe(whole.time, whole, &names, &mut out);
-    }
-    let records: Vec<_> = out.into_iter().map(Arc::new).collect();
+    let records = made(RECORDS);
     let elapsed = || clock(ClockId::ProcessCPUTime) - clock(ClockId::ThreadCPUTime);
     let start = elapsed();
-    archive.append(&records);
-    archive.flush();
+    let archive = written(dir.path(), &records)?;
     let took = (elapsed() - start).as_secs_f64();
     let state = archive.state();
-    if state.flows != RECORDS as u64 {
-        return Err(format!("{} of {RECORDS} records were written: {:?}", state.flows, state.problems).into());
-    }
     println!("\n| on the disk | |\n|---|---:|");
     println!("| records written a second of the writer's processor time | {:.0} |", RECORDS as f64 / took);
     println!("| bytes a record, in parts | {:.1} |", state.bytes as f64 / RECORDS as f64);
@@ -156,6 +155,42 @@ fn write() -> Result<(), Box<dyn std::error::Error>> {
     let took = (clock(ClockId::ProcessCPUTime) - start).as_secs_f64();
     println!("| records read back a second of processor time | {:.0} |", found as f64 / took);
     Ok(())
+}
+
+/// Records of connections that began three hours ago.
+fn made(records: usize) -> Vec<Arc<FlowRecord>> {
+    let (names, mut producer, mut joiner) = (names(), Producer::new(), Joiner::new());
+    producer.time = hours_ago(3);
+    let mut out = Vec::new();
+    while out.len() < records {
+        let whole = producer.next();
+        joiner.observe(whole.time, whole, &names, &mut out);
+    }
+    out.into_iter().map(Arc::new).collect()
+}
+
+/// An archive with these records.
+fn written(
+    dir: &std::path::Path,
+    records: &[Arc<FlowRecord>],
+) -> Result<Archive, Box<dyn std::error::Error>> {
+    let archive = Archive::open(dir, Caps::default())?;
+    // No more than the queue takes at once.
+    for some in records.chunks(100_000) {
+        archive.append(some);
+        archive.flush();
+    }
+    let state = archive.state();
+    if state.flows != records.len() as u64 {
+        return Err(format!(
+            "{} of {} records were written: {:?}",
+            state.flows,
+            records.len(),
+            state.problems
+        )
+        .into());
+    }
+    Ok(archive)
 }
 
 /// Opens an archive again, which puts hours together that are over.

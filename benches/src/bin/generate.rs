@@ -1,6 +1,6 @@
 //! Writes a generated cluster as manifests, for measuring whole commands.
 //!
-//! `generate SHAPE NUMBER FILE`: `monitored`, `antrea`, `same-block`, `own-blocks` or `tenants` with a number of
+//! `generate SHAPE NUMBER FILE`: `applications` with a number of workloads; `monitored`, `antrea`, `same-block`, `own-blocks` or `tenants` with a number of
 //! namespaces; `select-all` with a number of pods and policies; `mixed` with a number of namespaces of ten pods and ten policies;
 //! `real`: 604 namespaces, 5,413 pods and 13,678 policies, the size of a cluster that somebody runs. A FILE
 //! that ends in `.json` gets a JSON list, one in `.policies.yaml` the policies alone, one in `.traffic.json` a
@@ -10,8 +10,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use podgate_api::{LabelSelector, NetworkPolicy, Object, Operator, Peer, Pod, PortMatch, Rule};
-use podgate_bench::{Holes, Shape, Tenants, antrea_like_of, blocked_of, monitored_of, select_all_of};
+use podgate_api::{
+    ContainerPort, LabelSelector, NetworkPolicy, Object, Operator, Peer, Pod, PortMatch, Rule, Workload,
+};
+use podgate_bench::{
+    Holes, Shape, Tenants, antrea_like_of, applications, blocked_of, monitored_of, select_all_of,
+};
 use serde_json::{Map, Value, json};
 
 fn main() -> ExitCode {
@@ -85,13 +89,14 @@ fn nested(out: &mut impl Write, value: &Value, indent: usize) -> io::Result<()> 
 fn usage(why: &str) -> ExitCode {
     let _ = writeln!(
         io::stderr(),
-        "{why}: generate monitored|antrea|same-block|own-blocks|tenants|select-all|mixed|real NUMBER FILE"
+        "{why}: generate applications|monitored|antrea|same-block|own-blocks|tenants|select-all|mixed|real NUMBER FILE"
     );
     ExitCode::from(2)
 }
 
 fn objects(shape: &str, number: u32) -> Option<Vec<Object>> {
     Some(match shape {
+        "applications" => applications(number as usize),
         "monitored" => monitored_of(number),
         "antrea" => antrea_like_of(number),
         "same-block" => blocked_of(number, Holes::Same),
@@ -166,6 +171,9 @@ fn manifest(object: &Object) -> Option<Value> {
             ("v1", "Node", None, Some(json!({"addresses": addresses})))
         }
         Object::Pod(pod) => ("v1", "Pod", Some(pod_spec(pod)), Some(pod_status(pod))),
+        Object::Workload(workload) => {
+            ("apps/v1", workload.kind.as_str(), Some(workload_spec(workload)), None)
+        }
         Object::NetworkPolicy(policy) => {
             ("networking.k8s.io/v1", "NetworkPolicy", Some(policy_spec(policy)), None)
         }
@@ -190,9 +198,22 @@ fn manifest(object: &Object) -> Option<Value> {
 }
 
 fn pod_spec(pod: &Pod) -> Value {
-    let port = |port: &podgate_api::ContainerPort| json!({"name": port.name, "containerPort": port.port, "protocol": port.protocol.as_str()});
-    let ports: Vec<Value> = pod.ports.iter().map(port).collect();
-    json!({"nodeName": pod.node, "containers": [{"name": "main", "image": "example.org/main:1", "ports": ports}]})
+    json!({"nodeName": pod.node, "containers": containers(&pod.ports)})
+}
+
+fn containers(ports: &[ContainerPort]) -> Value {
+    let port = |port: &ContainerPort| json!({"name": port.name, "containerPort": port.port, "protocol": port.protocol.as_str()});
+    let ports: Vec<Value> = ports.iter().map(port).collect();
+    json!([{"name": "main", "image": "example.org/main:1", "ports": ports}])
+}
+
+fn workload_spec(workload: &Workload) -> Value {
+    let template = &workload.template;
+    json!({
+        "replicas": workload.replicas,
+        "selector": workload.selector.as_ref().map(selector),
+        "template": {"metadata": {"labels": template.labels}, "spec": {"containers": containers(&template.ports)}},
+    })
 }
 
 fn pod_status(pod: &Pod) -> Value {
