@@ -8,8 +8,8 @@ use flate2::write::GzEncoder;
 
 /// What fits into a packet or two gains nothing.
 const LEAST: usize = 2048;
-/// An answer is made once and read once: what takes little time is preferred to what makes it smallest.
-const LEVEL: Compression = Compression::new(3);
+/// The map of 1,000 workloads (711 KiB) at level 1: 0.8 ms, 72 KiB; 4: 1.8 ms, 48 KiB; 6: 3.2 ms, 44 KiB; 9: 7.3 ms, 39 KiB.
+const LEVEL: Compression = Compression::new(4);
 
 /// Whether a client takes gzip: a coding that is named counts more than `*`, and one of quality 0 is refused.
 pub fn is_accepted(headers: &HeaderMap) -> bool {
