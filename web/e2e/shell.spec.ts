@@ -1,3 +1,5 @@
+import { freeAddress, relay, serve } from './support/server';
+import { writeShop } from './support/shop';
 import { accessible, expect, settled, test } from './support/test';
 
 const VIEWS = ['Posture', 'Map', 'Matrix', 'Flows', 'Policies', 'What-if'] as const;
@@ -126,6 +128,41 @@ test.describe('the page', () => {
     }).toPass();
   });
 
+  test('flows that do not come are said to be missing, wherever one looks', async ({ page, picture }) => {
+    const files = writeShop();
+    const [away, at] = [await freeAddress(), await freeAddress()];
+    const asked = await relay(at, away);
+    const server = await serve(files.dir, ['shop', '--server', at]);
+    try {
+      const banner = page.getByRole('complementary', { name: 'Flows missing' });
+      const badge = page.getByRole('status').filter({ hasText: 'flows missing' });
+      await page.goto(`${server.url}/#/flows`);
+      await expect(banner).toContainText(`the relay can't hear ${away} (Connection refused)`);
+      await expect(badge).toBeVisible();
+      await expect(page.getByText('not all that happens comes here now')).toBeVisible();
+      await expect(page.getByText('nothing lost')).toHaveCount(0);
+      await expect(page.getByText(/● live/)).toHaveCount(0);
+      await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Map' }).click();
+      await settled(page);
+      await expect(banner).toBeVisible();
+      await accessible(page);
+      await picture('flows-missing');
+      // The relay itself is gone, then there again.
+      await asked.stop();
+      await expect(banner).toContainText(at, { timeout: 20_000 });
+      await expect(banner).not.toContainText(away);
+      await expect(banner).toContainText('podgate tries again by itself.');
+      await expect(banner).not.toContainText('os error');
+      const again = await relay(at, away);
+      await expect(banner).toContainText(away, { timeout: 20_000 });
+      await again.stop();
+    } finally {
+      await server.stop();
+      await asked.stop();
+      files.remove();
+    }
+  });
+
   for (const scheme of ['light', 'dark'] as const) {
     for (const hash of ['#/posture', '#/flows', '#/policies', '#/what-if']) {
       test(`nobody is kept out of ${hash}: ${scheme}`, async ({ page, open, picture }) => {
@@ -148,6 +185,14 @@ test.describe('the page', () => {
         expect(await page.evaluate(() => document.documentElement.scrollWidth), hash).toBeLessThanOrEqual(
           width,
         );
+        // Tables of numbers may be moved sideways; that of flows is read as it is.
+        const whole = hash === '#/flows' ? 'nav a, th' : 'nav a';
+        const cut = await page
+          .locator(whole)
+          .evaluateAll((them) =>
+            them.filter((it) => it.getBoundingClientRect().right > innerWidth).map((it) => it.textContent),
+          );
+        expect(cut, `${hash}: nothing of these is off screen`).toEqual([]);
         await picture(`${hash.slice(2)}-${width}`);
       }
     });

@@ -186,6 +186,46 @@ fn flows_of_a_server_come_and_come_again_after_it_was_away() {
 }
 
 #[test]
+fn a_node_that_a_relay_can_not_hear_is_named_until_it_is_back() {
+    let dir = manifests();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (_near, near) = Hubble::new("127.0.0.1:0", 0);
+    let (far, listen) = (free(), free());
+    let relay = Command::new(env!("CARGO_BIN_EXE_podgate"))
+        .args(["relay", "--peers", &near, "--peers", &far, "--listen", &listen])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _relay = Ended(relay.expect("podgate runs"));
+    let begin = Instant::now();
+    while TcpStream::connect(&listen).is_err() {
+        assert!(begin.elapsed() < PATIENCE, "the relay doesn't listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let page = Page::new(dir.path(), &[".", "--server", &listen]);
+    let named = |status: &Value| {
+        status["flows"]["trouble"].as_str().is_some_and(|why| why.contains(&far) && !why.contains(&near))
+    };
+    page.until("/status", named);
+    page.until("/flows", |flows| flows["matching"] == 1);
+    assert!(named(&page.get("/status")), "flows of others don't say that it is back");
+    let (_far, _) = Hubble::new(&far, 60);
+    page.until("/status", |status| status["flows"].get("trouble").is_none());
+    page.until("/flows", |flows| flows["matching"] == 2);
+    assert_eq!(page.end().0, Some(0));
+}
+
+/// A program that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
 fn a_token_is_read_from_its_file() {
     let dir = manifests();
     fs::write(dir.path().join("token"), "correct-horse-battery\n").unwrap();

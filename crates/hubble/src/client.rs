@@ -146,11 +146,19 @@ fn causes(error: &dyn std::error::Error) -> String {
     let mut words = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
-        words.push(cause.to_string());
+        words.push(without_number(cause.to_string()));
         next = cause.source();
     }
     words.dedup();
     if words.is_empty() { error.to_string() } else { words.join(": ") }
+}
+
+/// What the system says of an error, without its number: `Connection refused`.
+fn without_number(words: String) -> String {
+    match words.rsplit_once(" (os error ") {
+        Some((said, number)) if number.ends_with(')') => said.to_owned(),
+        _ => words,
+    }
 }
 
 impl FromStr for Address {
@@ -212,5 +220,14 @@ mod tests {
         let shown =
             ["[::1]:4244", "a:1", "unix:///x"].map(|text| text.parse::<Address>().unwrap().to_string());
         assert_eq!(shown, ["[::1]:4244", "a:1", "unix:///x"]);
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_without_their_numbers() {
+        let refused = std::io::Error::from_raw_os_error(111);
+        assert!(refused.to_string().contains("111"), "{refused}");
+        let told = without_number(refused.to_string());
+        assert_eq!(told, "Connection refused");
+        assert_eq!(without_number(told.clone()), told);
     }
 }

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 /** The repository. */
@@ -28,10 +29,30 @@ export interface Server {
 
 /** Starts `podgate ui` in a directory, on a port of its own, and waits until it says where it is. */
 export async function serve(cwd: string, args: readonly string[]): Promise<Server> {
-  return start(cwd, binary(), ['ui', ...args, '--listen', '127.0.0.1:0']);
+  const server = await start(cwd, ['ui', ...args, '--listen', '127.0.0.1:0'], /http:\/\/[^\s]+/);
+  return { ...server, url: server.url.replace(/\/$/, '') };
 }
 
-async function start(cwd: string, command: string, args: readonly string[]): Promise<Server> {
+/** Starts `podgate relay` there, for flows of a peer. */
+export async function relay(at: string, peer: string): Promise<Server> {
+  return start(ROOT, ['relay', '--listen', at, '--peers', peer], /(?<=flows of .* at )\S+/);
+}
+
+/** An address of this machine where nobody listens. */
+export async function freeAddress(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(`127.0.0.1:${port}`));
+    });
+  });
+}
+
+/** Starts podgate, and waits until it prints where it is. */
+async function start(cwd: string, args: readonly string[], place: RegExp): Promise<Server> {
+  const command = binary();
   const child = spawn(command, args, {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -42,10 +63,10 @@ async function start(cwd: string, command: string, args: readonly string[]): Pro
     const timer = setTimeout(() => reject(new Error(`no address after 60 s: ${printed}`)), 60_000);
     const hear = (chunk: Buffer) => {
       printed += chunk.toString();
-      const address = /http:\/\/[^\s]+/.exec(printed);
+      const address = place.exec(printed);
       if (address === null) return;
       clearTimeout(timer);
-      resolve(address[0].replace(/\/$/, ''));
+      resolve(address[0]);
     };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);

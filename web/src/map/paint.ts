@@ -92,7 +92,7 @@ export function paintLit(
 }
 
 /** From afar, namespaces and what is between them is all that one can tell apart. */
-export function isFar({ scene, view }: Pick<Picture, 'scene' | 'view'>): boolean {
+export function isFar({ scene, view }: { scene: Pick<Scene, 'map'>; view: Viewport }): boolean {
   return view.scale < FAR && scene.map.groups.length > 1;
 }
 

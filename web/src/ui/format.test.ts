@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ago, bytes, clock, count, counted, end, losses, missing, percent, place } from './format';
+import { ago, bytes, called, clock, count, counted, end, losses, missing, percent, place } from './format';
 
 test('numbers', () => {
   expect(count(1234567)).toBe('1,234,567');
@@ -13,6 +13,16 @@ test('numbers', () => {
     '250 KiB',
     '5.0 TiB',
   ]);
+});
+
+test.each([
+  ['/home/ada/clusters/shop/', 'files', 'shop'],
+  ['app/base, app/overlays/staging', 'files', 'base, staging'],
+  ['policies.yaml', 'files', 'policies.yaml'],
+  ['/', 'files', '/'],
+  ['arn:aws:eks:eu-west-1:1:cluster/shop', 'cluster', 'arn:aws:eks:eu-west-1:1:cluster/shop'],
+])('%s of %s is called %s', (name, origin, short) => {
+  expect(called(name, origin)).toBe(short);
 });
 
 describe('times', () => {

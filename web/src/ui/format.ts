@@ -13,6 +13,13 @@ export function counted(value: number, singular: string, plural = `${singular}s`
   return `${count(value)} ${value === 1 ? singular : plural}`;
 }
 
+/** What the page is about, in a word or two: of files the last part of each path, which tells most. */
+export function called(name: string, origin: string): string {
+  if (origin !== 'files') return name;
+  const last = (path: string) => path.replace(/\/+$/, '').split('/').pop() || path;
+  return name.split(', ').map(last).join(', ');
+}
+
 /** `1.5 MiB`. */
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

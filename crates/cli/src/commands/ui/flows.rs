@@ -1,5 +1,6 @@
 //! The flows that the page shows.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use clap::Args;
 use podgate_flow::{FlowId, FlowRecord, History, Limits, Losses, Timestamp};
 use podgate_hubble::client::{Address, Tls};
 use podgate_hubble::proto::podgate::v1::GetRecordsRequest;
+use podgate_hubble::proto::relay::{NodeState, NodeStatusEvent};
 use podgate_hubble::{Heard, ReadError, Server, read_lines};
 use podgate_serve::Source;
 use podgate_serve::source::watch;
@@ -110,7 +112,8 @@ pub fn follow(source: &mut Source, address: Address, tls: Option<Tls>) -> Result
     let (trouble, told) = watch::channel(None);
     source.history = Some(history.clone());
     source.flows_trouble = Some(told);
-    let follower = Follower { address, tls, history, trouble, losses: Missing::default() };
+    let follower =
+        Follower { address, tls, history, trouble, losses: Missing::default(), away: BTreeMap::new() };
     std::thread::spawn(move || follower.run(server));
     Ok(())
 }
@@ -157,6 +160,8 @@ struct Follower {
     history: Arc<History>,
     trouble: watch::Sender<Option<String>>,
     losses: Missing,
+    /// Nodes that the server, a relay, can't hear now, and why.
+    away: BTreeMap<String, String>,
 }
 
 impl Follower {
@@ -164,9 +169,10 @@ impl Follower {
         let mut server = Some(first);
         let mut newest: Option<Timestamp> = None;
         let mut number = 0;
+        let mut is_away = false;
         loop {
             let ended = match server.take().map_or_else(|| connect(&self.address, self.tls.as_ref()), Ok) {
-                Ok(server) => self.follow(&server, &mut newest, &mut number),
+                Ok(server) => self.follow(&server, &mut newest, &mut number, &mut is_away),
                 Err(error) => Err(error),
             };
             let why = match ended {
@@ -175,14 +181,17 @@ impl Follower {
                 Err(ReadError::Interrupted) => return,
                 Err(error) => error.to_string(),
             };
-            if self.trouble.borrow().is_none() {
+            if !is_away {
                 style::warning(&format!(
                     "flows of {}: {why}; asking again every {} s",
                     self.address,
                     AGAIN.as_secs()
                 ));
-                self.trouble.send_replace(Some(why));
             }
+            is_away = true;
+            // Who of its nodes is away, it tells anew when it is back.
+            self.away.clear();
+            self.trouble.send_replace(Some(why));
             std::thread::sleep(AGAIN);
         }
     }
@@ -192,6 +201,7 @@ impl Follower {
         server: &Server,
         newest: &mut Option<Timestamp>,
         number: &mut usize,
+        is_away: &mut bool,
     ) -> Result<(), ReadError> {
         let since = newest.map(|newest| podgate_hubble::proto::Timestamp {
             seconds: (newest.0 / 1_000_000_000) as i64,
@@ -203,8 +213,9 @@ impl Follower {
             GetRecordsRequest { follow: true, since, number: number_asked, ..GetRecordsRequest::default() };
         let known = *newest;
         server.read(request, |heard| {
-            if self.trouble.borrow().is_some() {
+            if *is_away {
                 style::note(&format!("flows of {} come again", self.address));
+                *is_away = false;
                 self.trouble.send_replace(None);
             }
             match heard {
@@ -219,9 +230,61 @@ impl Follower {
                     self.losses.add(&more);
                     self.history.set_losses(self.losses.0);
                 }
-                Heard::Nodes(_) => {}
+                Heard::Nodes(status) => {
+                    note_nodes(&mut self.away, &status);
+                    self.trouble.send_replace(told(&self.away));
+                }
             }
             true
         })
+    }
+}
+
+/// Notes which nodes a relay says that it can't hear, or hears again.
+fn note_nodes(away: &mut BTreeMap<String, String>, status: &NodeStatusEvent) {
+    for name in &status.node_names {
+        match status.state_change() {
+            NodeState::NodeUnavailable | NodeState::NodeError => {
+                away.insert(name.clone(), status.message.clone());
+            }
+            NodeState::NodeConnected | NodeState::NodeGone => {
+                away.remove(name);
+            }
+            NodeState::UnknownNodeState => {}
+        }
+    }
+}
+
+/// Nodes that are away, in a sentence's words; `None`: none is.
+fn told(away: &BTreeMap<String, String>) -> Option<String> {
+    let nodes = away.iter().map(|(name, why)| match why.as_str() {
+        "" => name.clone(),
+        // Reasons begin with the address that nodes without a name go by.
+        why => format!("{name} ({})", why.strip_prefix(&format!("{name}: ")).unwrap_or(why)),
+    });
+    let nodes: Vec<String> = nodes.collect();
+    (!nodes.is_empty()).then(|| format!("the relay can't hear {}", nodes.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_away_are_named_until_they_are_heard_or_gone() {
+        let mut away = BTreeMap::new();
+        let mut hear = |state: NodeState, names: &[&str], why: &str| {
+            let node_names = names.iter().map(ToString::to_string).collect();
+            let status = NodeStatusEvent { state_change: state.into(), node_names, message: why.to_owned() };
+            note_nodes(&mut away, &status);
+            told(&away)
+        };
+        assert_eq!(hear(NodeState::NodeConnected, &["a", "b"], ""), None);
+        let told = hear(NodeState::NodeUnavailable, &["b"], "Connection refused");
+        assert_eq!(told.as_deref(), Some("the relay can't hear b (Connection refused)"));
+        let told = hear(NodeState::NodeError, &["a"], "");
+        assert_eq!(told.as_deref(), Some("the relay can't hear a, b (Connection refused)"));
+        assert!(hear(NodeState::NodeConnected, &["b"], "").is_some_and(|told| told.ends_with("hear a")));
+        assert_eq!(hear(NodeState::NodeGone, &["a"], ""), None);
     }
 }
