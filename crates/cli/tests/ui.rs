@@ -178,7 +178,8 @@ fn flows_of_a_server_come_and_come_again_after_it_was_away() {
     let page = Page::new(dir.path(), &[".", "--server", &address]);
     page.until("/flows", |flows| flows["matching"] == 1);
     drop(server);
-    page.until("/status", |status| status["flows"]["trouble"].is_string());
+    let status = page.until("/status", |status| status["flows"]["trouble"].is_string());
+    assert_eq!(status["flows"]["trouble"], format!("the connection to {address} broke"));
     let (_server, _) = Hubble::new(&address, 60);
     page.until("/flows", |flows| flows["matching"] == 2);
     page.until("/status", |status| status["flows"].get("trouble").is_none());

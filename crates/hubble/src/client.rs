@@ -12,6 +12,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Where a server is.
@@ -151,6 +152,16 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
     words.dedup();
     if words.is_empty() { error.to_string() } else { words.join(": ") }
+}
+
+/// Whether the connection failed, and not the server refused: over the wire, errors have no cause.
+pub(crate) fn is_broken(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// Why there is no answer.
+pub(crate) fn said(status: &Status) -> String {
+    if is_broken(status) { "the connection broke".to_owned() } else { status.message().to_owned() }
 }
 
 /// What the system says of an error, without its number: `Connection refused`.

@@ -10,7 +10,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::choice::{Unusable, own_filter};
-use crate::client::{Address, Tls, Unreachable, connect};
+use crate::client::{Address, Tls, Unreachable, connect, is_broken};
 use crate::json;
 use crate::proto::observer::get_flows_response::ResponseTypes;
 use crate::proto::observer::observer_client::ObserverClient;
@@ -44,6 +44,9 @@ pub enum ReadError {
     /// It refuses.
     #[error("the server at {0} answers: {1}")]
     Refused(Address, String),
+    /// It is gone, or cut off.
+    #[error("the connection to {0} broke")]
+    Broken(Address),
     /// What it sent is no flow.
     #[error("the server at {0} sent a flow that can't be read ({1}): is it of another version?")]
     Unreadable(Address, String),
@@ -197,7 +200,10 @@ impl Server {
     }
 
     fn refused(&self, status: &Status) -> ReadError {
-        ReadError::Refused(self.address.clone(), status.message().to_owned())
+        match is_broken(status) {
+            true => ReadError::Broken(self.address.clone()),
+            false => ReadError::Refused(self.address.clone(), status.message().to_owned()),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::Peers;
 use super::merge::{APART, Item, Window};
-use crate::client::Address;
+use crate::client::{self, Address};
 use crate::server::now;
 
 /// How long a peer may stay silent while the past is read.
@@ -179,7 +179,7 @@ impl<Q: Question> Past<Q> {
             Ok(Ok(stream)) => stream,
             Ok(Err(status)) => {
                 peers.forget(&peer);
-                return Err(away(status.message().to_owned()));
+                return Err(away(client::said(&status)));
             }
             Err(_) => return Err(away("it does not answer".to_owned())),
         };
@@ -198,7 +198,7 @@ impl<Q: Question> Past<Q> {
                 Ok(Ok(Some(message))) => message,
                 Ok(Ok(None)) => break,
                 Ok(Err(status)) => {
-                    asides.push(away(status.message().to_owned()));
+                    asides.push(away(client::said(&status)));
                     break;
                 }
                 Err(_) => {
@@ -285,12 +285,12 @@ async fn follow_one<Q: Question>(
             Ok(channel) => match question.ask(channel).await {
                 // What is wrong with the question stays wrong.
                 Err(status) if status.code() == Code::InvalidArgument => {
-                    said.send(Said::Aside(Aside::Away(peer.to_string(), status.message().to_owned())))
+                    said.send(Said::Aside(Aside::Away(peer.to_string(), client::said(&status))))
                         .await
                         .ok()?;
                     return Some(());
                 }
-                Err(status) => status.message().to_owned(),
+                Err(status) => client::said(&status),
                 Ok(mut stream) => {
                     pause = PAUSES.0;
                     told_away = false;
@@ -311,7 +311,7 @@ async fn follow_one<Q: Question>(
                             Ok(Some(Err(why))) => break why,
                             Ok(None) if question.ends() => return Some(()),
                             Ok(None) => break "it ended".to_owned(),
-                            Err(status) => break status.message().to_owned(),
+                            Err(status) => break client::said(&status),
                         }
                     }
                 }

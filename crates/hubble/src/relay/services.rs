@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Peers;
 use super::ask::{Aside, Lost, Question, Said, ask};
 use crate::choice;
+use crate::client;
 use crate::flows::time;
 use crate::health::Serving;
 use crate::mask::Mask;
@@ -305,7 +306,7 @@ impl Relay {
                 let client = ObserverClient::new(self.peers.channel(&peer).await?);
                 question(client).await.map(Response::into_inner).map_err(|status| {
                     self.peers.forget(&peer);
-                    status.message().to_owned()
+                    client::said(&status)
                 })
             };
             let answer = tokio::time::timeout(PATIENCE, answer).await;
