@@ -128,6 +128,19 @@ test.describe('the page', () => {
     }).toPass();
   });
 
+  test('a view that fails says so, and the others stay', async ({ page, open, quiet }) => {
+    quiet.expect(/./);
+    await open('');
+    const list = /\/api\/v1\/policies(\?|$)/;
+    await page.route(list, (route) => route.fulfill({ json: { policies: [null] } }));
+    const views = page.getByRole('navigation', { name: 'Views' });
+    await views.getByRole('link', { name: 'Policies' }).click();
+    await expect(page.getByRole('heading', { name: 'This view failed' })).toBeVisible();
+    await page.unroute(list);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await expect(page.getByRole('grid', { name: /^Policies/ })).toBeVisible();
+  });
+
   test('flows that do not come are said to be missing, wherever one looks', async ({ page, picture }) => {
     const files = writeShop();
     const [away, at] = [await freeAddress(), await freeAddress()];

@@ -34,6 +34,10 @@ describe('addresses', () => {
     expect(format(parse('#/flows?since=1h&pod=b&pod=a'))).toBe(format(one));
   });
 
+  test('a value that is there twice is there once', () => {
+    expect(format(parse('#/map?namespace=a&namespace=b&namespace=a'))).toBe('#/map?namespace=a&namespace=b');
+  });
+
   test('names that objects have anyway are names like others', () => {
     expect(parse('#/flows?constructor=x').params['constructor']).toEqual(['x']);
   });

@@ -35,7 +35,11 @@ export function parse(hash: string): Route {
   const view = VIEWS.find((known) => known === name);
   // Without a prototype: a name may be one that objects have anyway.
   const params: Record<string, string[]> = Object.create(null);
-  for (const [key, value] of new URLSearchParams(query)) (params[key] ??= []).push(value);
+  for (const [key, value] of new URLSearchParams(query)) {
+    const values = (params[key] ??= []);
+    // Said twice is said once.
+    if (!values.includes(value)) values.push(value);
+  }
   if (view === undefined) return { view: 'posture', item: '', params: keep(params) };
   return { view, item: slash < 0 ? '' : decode(path.slice(slash + 1)), params };
 }

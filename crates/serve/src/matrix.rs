@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use podgate_analysis::reach::NamedPorts;
-use podgate_flow::{Filter, PolicyVersion};
+use podgate_flow::{Filter, PolicyVersion, Protocol};
 use podgate_policy::{PortKey, Verdict};
 
 use crate::ask::{Ask, Window};
@@ -60,13 +60,17 @@ pub fn matrix(ask: &Ask) -> Result<MatrixView, Fault> {
         }));
     }
     let tries = tries(ask, &mut namer);
-    let measured = tries.iter().filter_map(|(from, to, one)| {
-        Some(Probed {
-            cell: cell(*from, *to)?,
-            protocol: one.protocol.to_string(),
-            port: one.port,
-            allowed: one.allowed,
-        })
+    let mut measured: BTreeMap<(Cell, Protocol, u16), [u64; 2]> = BTreeMap::new();
+    for (from, to, one) in &tries {
+        let Some(cell) = cell(*from, *to) else { continue };
+        measured.entry((cell, one.protocol, one.port)).or_default()[usize::from(one.allowed)] += 1;
+    }
+    let measured = measured.into_iter().map(|((cell, protocol, port), [denied, allowed])| Probed {
+        cell,
+        protocol: protocol.to_string(),
+        port,
+        allowed,
+        denied,
     });
     let within = |disagreement: &Disagreement| {
         let named = |namespace: &str| namespaces.contains(&namespace);
@@ -177,10 +181,11 @@ pub fn disagreements(
     let (table, version) = (snapshot.table(), PolicyVersion(snapshot.world().cluster.policy_version()));
     #[derive(Default)]
     struct Found {
-        measured: Option<Verdict>,
+        /// What the connections of some pods came to; those of others may have come to the contrary.
+        measured: Vec<Verdict>,
         observed: Option<Verdict>,
     }
-    let mut found: BTreeMap<(usize, usize, podgate_flow::Protocol, u16), Found> = BTreeMap::new();
+    let mut found: BTreeMap<(usize, usize, Protocol, u16), Found> = BTreeMap::new();
     for ((from, to), pair) in pairs {
         for ((protocol, port), on) in &pair.ports {
             let Some((time, verdict, under)) = on.last else { continue };
@@ -196,11 +201,14 @@ pub fn disagreements(
     }
     for (from, to, one) in tries {
         let verdict = if one.allowed { Verdict::Allowed } else { Verdict::Denied };
-        found.entry((*from, *to, one.protocol, one.port)).or_default().measured = Some(verdict);
+        found.entry((*from, *to, one.protocol, one.port)).or_default().measured.push(verdict);
     }
     let mut all = Vec::new();
     for ((from, to, protocol, port), Found { measured, observed }) in found {
         let Some(expected) = expected(table, from, to, protocol, port, ask) else { continue };
+        // One pod that differs is enough.
+        let measured =
+            measured.iter().find(|verdict| **verdict != expected).or_else(|| measured.first()).copied();
         if [measured, observed].into_iter().flatten().all(|verdict| verdict == expected) {
             continue;
         }
@@ -223,11 +231,11 @@ fn expected(
     table: &Table,
     from: usize,
     to: usize,
-    protocol: podgate_flow::Protocol,
+    protocol: Protocol,
     port: u16,
     ask: &Ask,
 ) -> Option<Verdict> {
-    let has_ports = [podgate_flow::Protocol::TCP, podgate_flow::Protocol::UDP, podgate_flow::Protocol::SCTP];
+    let has_ports = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
     let parties = table.parties.len();
     if !has_ports.contains(&protocol) || from >= parties || to >= parties {
         return None;

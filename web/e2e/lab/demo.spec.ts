@@ -71,6 +71,22 @@ test('which pods reach the database?', async ({ page, go, picture }) => {
   await picture('demo-1-database');
 });
 
+test('each cell of the matrix opens, with what policy says, what was seen and what was probed', async ({
+  page,
+  go,
+  picture,
+}) => {
+  // Every workload of the demo has its cells; those with many pods were probed from each.
+  const [web, shop] = ['web/frontend[Deployment]', 'shop/backend[Deployment]'];
+  await go(`#/matrix?from=${encodeURIComponent(web)}&to=${encodeURIComponent(shop)}`);
+  const drawer = page.getByRole('complementary', { name: 'web/frontend → shop/backend' });
+  const measured = drawer.locator('dt', { hasText: 'Measured' }).locator('xpath=following-sibling::dd[1]');
+  await expect(measured).toContainText('TCP 9000: came through');
+  await expect(measured).toContainText('ICMP: did not come through');
+  await expect(measured.locator('div')).toHaveCount(3);
+  await picture('demo-4-cell');
+});
+
 test('the map shows the application, and says what it folds', async ({ page, go, picture }) => {
   await go('#/map');
   const map = await MapOnScreen.read(page);

@@ -1358,10 +1358,18 @@ export interface components {
             /** @description The worst of them, ten at most. */
             worst: components["schemas"]["CheckFinding"][];
         };
-        /** @description A connection that a probe tried. */
+        /** @description What a probe tried: every pod of the one with every pod of the other. */
         Probed: components["schemas"]["Cell"] & {
-            /** @description Whether it came through. */
-            allowed: boolean;
+            /**
+             * Format: int64
+             * @description How many connections came through.
+             */
+            allowed: number;
+            /**
+             * Format: int64
+             * @description How many didn't.
+             */
+            denied: number;
             /**
              * Format: int32
              * @description Port.

@@ -1,5 +1,6 @@
 // What a record says, in words.
 import type { Decision, Endpoint, FlowRecord, PolicyRef } from '../api/types';
+import { onPort } from '../ui/format';
 
 const REASONS: Readonly<Record<string, string>> = {
   'not-isolated': 'no policy has a say',
@@ -62,5 +63,5 @@ export function nearly(decision: Decision | undefined): string {
 
 /** `TCP 5432`. */
 export function portOf(record: FlowRecord): string {
-  return record.destination.port > 0 ? `${record.protocol} ${record.destination.port}` : record.protocol;
+  return onPort(record.protocol, record.destination.port);
 }

@@ -36,7 +36,7 @@ const view: MatrixView = {
     [0, 1, 1, 1, 0, 2],
   ],
   observed: [{ from: 2, to: 0, protocol: 'TCP', port: 5432, allowed: 9, denied: 1 }],
-  measured: [{ from: 2, to: 0, protocol: 'TCP', port: 5432, allowed: true }],
+  measured: [{ from: 2, to: 0, protocol: 'TCP', port: 5432, allowed: 1, denied: 0 }],
   disagreements: [
     {
       from: place('web/frontend'),
@@ -134,6 +134,21 @@ describe('model', () => {
     const disagree = model.axes({ ...none, verdict: 'disagree' }, every);
     expect([parties(disagree.lines), parties(disagree.columns)]).toEqual([[3], [0]]);
     expect(model.axes({ ...none, verdict: 'changed' }, every).lines).toEqual([]);
+  });
+
+  it('says what came of probes between many pods', () => {
+    const probe = { from: 2, to: 0, protocol: 'TCP', port: 5432 };
+    const measured = [
+      { ...probe, allowed: 1, denied: 3 },
+      { ...probe, port: 80, allowed: 0, denied: 4 },
+      { ...probe, protocol: 'ICMP', port: 0, allowed: 4, denied: 0 },
+    ];
+    const told = new Model({ ...view, measured }, undefined, undefined).evidenceOf(2, 0)?.measured;
+    expect(told).toEqual([
+      'TCP 5432: 1 of 4 came through',
+      'TCP 80: did not come through',
+      'ICMP: came through',
+    ]);
   });
 
   it('says a cell in sentences', () => {

@@ -1,4 +1,5 @@
 import type { Disagreement, MatrixVerdict, MatrixView, WhatIf } from '../api/types';
+import { onPort } from '../ui/format';
 import { cellsOf, type Cells } from './cells';
 import { holds, portText, type PortQuestion } from './ports';
 
@@ -104,11 +105,17 @@ export class Model {
         ...(seen.allowed > 0 ? [`${seen.allowed} let through`] : []),
         ...(seen.denied > 0 ? [`${seen.denied} denied`] : []),
       ];
-      it.observed.push(`${seen.protocol} ${seen.port}: ${parts.join(', ')}`);
+      it.observed.push(`${onPort(seen.protocol, seen.port)}: ${parts.join(', ')}`);
     }
     for (const probe of view.measured) {
-      const result = probe.allowed ? 'came through' : 'did not come through';
-      this.evidenceAt(probe.from, probe.to).measured.push(`${probe.protocol} ${probe.port}: ${result}`);
+      const tried = probe.allowed + probe.denied;
+      const result =
+        probe.denied === 0
+          ? 'came through'
+          : probe.allowed === 0
+            ? 'did not come through'
+            : `${probe.allowed} of ${tried} came through`;
+      this.evidenceAt(probe.from, probe.to).measured.push(`${onPort(probe.protocol, probe.port)}: ${result}`);
     }
     for (const disagreement of view.disagreements) {
       const from = this.byId.get(disagreement.from.id);

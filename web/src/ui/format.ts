@@ -20,6 +20,11 @@ export function called(name: string, origin: string): string {
   return name.split(', ').map(last).join(', ');
 }
 
+/** `TCP 443`; protocols without ports, such as ICMP, have 0 for one. */
+export function onPort(protocol: string, port: number): string {
+  return port > 0 ? `${protocol} ${port}` : protocol;
+}
+
 /** `1.5 MiB`. */
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

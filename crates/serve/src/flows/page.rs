@@ -85,7 +85,10 @@ fn facets(ask: &Ask, records: &[Arc<FlowRecord>]) -> Vec<Facet> {
         };
         let mut add = |field: usize, value: String| *counts[field].entry(value).or_default() += 1;
         add(0, verdict.to_owned());
-        add(4, record.destination.port.to_string());
+        // Protocols without ports have 0.
+        if record.destination.port > 0 {
+            add(4, record.destination.port.to_string());
+        }
         add(5, record.protocol.to_string());
         add(6, record.node.to_string());
         let (from, to) = (namer.endpoint(&record.source), namer.endpoint(&record.destination));

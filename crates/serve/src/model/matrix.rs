@@ -85,7 +85,7 @@ pub struct Observed {
     pub denied: u64,
 }
 
-/// A connection that a probe tried.
+/// What a probe tried: every pod of the one with every pod of the other.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Probed {
     /// Where.
@@ -95,8 +95,10 @@ pub struct Probed {
     pub protocol: String,
     /// Port.
     pub port: u16,
-    /// Whether it came through.
-    pub allowed: bool,
+    /// How many connections came through.
+    pub allowed: u64,
+    /// How many didn't.
+    pub denied: u64,
 }
 
 /// Where expected, measured and observed are not the same.

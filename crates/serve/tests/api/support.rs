@@ -47,14 +47,19 @@ impl Served {
             if watched {
                 history.push(now(), flows().into_iter().map(Arc::new));
                 source.history = Some(history);
-                let probed = |port, allowed| Try {
-                    from: "shop/web-0".to_owned(),
+                let probed = |from: &str, port, allowed| Try {
+                    from: from.to_owned(),
                     to: "shop/db-0".to_owned(),
                     protocol: Protocol::TCP,
                     port,
                     allowed,
                 };
-                let tries = vec![probed(5432, false), probed(80, false)];
+                // One pod of web is denied what policy allows, and the other isn't.
+                let tries = vec![
+                    probed("shop/web-0", 5432, false),
+                    probed("shop/web-0", 80, false),
+                    probed("shop/web-1", 5432, true),
+                ];
                 source.probes = Some(watch::channel(Arc::new(Probes { at: Some(now()), tries })).1);
             }
         });
