@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import type { MatrixView } from '../src/api/types';
-import { CELL } from '../src/matrix/layout';
+import { CELL, frameIn } from '../src/matrix/layout';
 import { serve } from './support/server';
 import { writeShop } from './support/shop';
 import { accessible, expect, settled, test } from './support/test';
@@ -28,9 +28,8 @@ async function cell(page: Page, from: string, to: string): Promise<{ x: number; 
   expect(at(from), from).toBeGreaterThanOrEqual(0);
   expect(at(to), to).toBeGreaterThanOrEqual(0);
   const box = (await page.getByRole('application').boundingBox())!;
-  const left = Math.min(210, Math.max(110, box.width * 0.26));
-  const top = Math.min(150, Math.max(96, box.height * 0.3));
-  return { x: box.x + left + (at(to) + 0.5) * CELL, y: box.y + top + (at(from) + 0.5) * CELL };
+  const { left, top, column } = frameIn(box.width, box.height, order.length);
+  return { x: box.x + left + (at(to) + 0.5) * column, y: box.y + top + (at(from) + 0.5) * CELL };
 }
 
 test.describe('matrix', () => {

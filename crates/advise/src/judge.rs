@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use podgate_analysis::why::rules::Written;
 use podgate_api::{
     ContainerPort, Labels, Meta, NetworkPolicy, Node, Object, ObjectKey, Owner, Pod, PodPhase, PortMatch,
     Service, Workload,
 };
 use podgate_flow::{Party, Protocol};
-use podgate_policy::{Cluster, Decision, Direction, Explanation, Settings, Verdict};
+use podgate_policy::{Cluster, Decision, Direction, Explanation, PolicyRef, Settings, Verdict};
 use rustc_hash::FxHashMap;
 
 use crate::seen::{End, Key, Seen, Tally};
@@ -193,6 +194,11 @@ impl Judge {
     pub fn explain(&mut self, key: &Key, tally: &Tally) -> Result<Explanation, Unjudged> {
         let decision = self.judge(key, tally)?;
         Ok(Explanation { decision, ..self.cluster.explain(&key.connection()) })
+    }
+
+    /// The text of a policy that it judges by.
+    pub fn written(&self, policy: &PolicyRef) -> Option<Written<'_>> {
+        Written::find(&self.cluster, policy)
     }
 
     fn ask(

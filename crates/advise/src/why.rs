@@ -2,7 +2,7 @@
 
 use podgate_api::Object;
 use podgate_flow::{Endpoint, FlowId, FlowRecord, FlowVerdict, Party, PolicyVersion};
-use podgate_policy::{Effect, PolicyTrace, Reason, Settings, Tier, Verdict};
+use podgate_policy::{Effect, PolicyTrace, Reason, RuleRef, Settings, Tier, Verdict};
 use serde::Serialize;
 
 use crate::judge::{Judge, without_staged};
@@ -146,6 +146,8 @@ pub struct Rule {
     pub at: String,
     /// `allow`, `deny` or `pass`.
     pub effect: &'static str,
+    /// Who and what that is about, in words.
+    pub says: String,
     /// Some peer of it is the other end.
     pub peer: bool,
     /// Some port of it is the connection's.
@@ -199,14 +201,17 @@ impl Story {
             basis,
             verdict: decision.verdict,
             differs: recorded.is_some_and(|recorded| recorded != decision.verdict),
-            egress: side(&decision.egress, &explanation.egress),
-            ingress: side(&decision.ingress, &explanation.ingress),
+            egress: side(&judge, &decision.egress, &explanation.egress),
+            ingress: side(&judge, &decision.ingress, &explanation.ingress),
         };
         Story { record, told: Some(told), untold: None }
     }
 }
 
-fn side(side: &podgate_policy::Side, traces: &[PolicyTrace]) -> Side {
+fn side(judge: &Judge, side: &podgate_policy::Side, traces: &[PolicyTrace]) -> Side {
+    let says = |rule: &RuleRef| {
+        judge.written(&rule.policy).map_or_else(String::new, |text| text.rule(rule.direction, rule.index))
+    };
     let policies = traces
         .iter()
         .map(|trace| Policy {
@@ -223,6 +228,7 @@ fn side(side: &podgate_policy::Side, traces: &[PolicyTrace]) -> Side {
                         Effect::Deny => "deny",
                         Effect::Pass => "pass",
                     },
+                    says: says(&rule.rule),
                     peer: rule.peer,
                     port: rule.port,
                     matches: rule.matches,

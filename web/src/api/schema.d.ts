@@ -1670,6 +1670,8 @@ export interface components {
             peer: boolean;
             /** @description Some port of it is the connection's. */
             port: boolean;
+            /** @description Who and what that is about, in words. */
+            says: string;
         };
         WhySide: {
             /** @description Why, in words. */

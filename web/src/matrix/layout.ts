@@ -1,7 +1,11 @@
 import type { Item } from './model';
 
-/** Side of a cell. */
+/** Height of a cell, and its width where columns are many. */
 export const CELL = 24;
+/** A cell of at least this width has room for its ports. */
+const ROOMY = 52;
+/** Wider than this it needs for nothing. */
+const WIDEST = 76;
 /** The band that names a namespace beside its workloads. */
 export const BAND = 18;
 
@@ -18,6 +22,8 @@ export interface Frame {
   left: number;
   /** Height of the names of columns, their band included. */
   top: number;
+  /** Width of a column. */
+  column: number;
   scrollX: number;
   scrollY: number;
   width: number;
@@ -29,10 +35,24 @@ export interface Shown {
   end: number;
 }
 
-/** Which of a number of lines a stretch of the screen shows. */
-export function shown(scroll: number, room: number, count: number): Shown {
-  const first = Math.min(count, Math.max(0, Math.floor(scroll / CELL)));
-  return { first, end: Math.min(count, Math.max(first, Math.ceil((scroll + Math.max(0, room)) / CELL))) };
+/** What is where in a room of that size, before anybody scrolls. */
+export function frameIn(width: number, height: number, columns: number): Frame {
+  // Names get what few columns leave.
+  const left = Math.round(Math.min(210, Math.max(110, width * 0.26, width - 1 - columns * CELL)));
+  const top = Math.round(Math.min(150, Math.max(96, height * 0.3)));
+  const column = Math.min(WIDEST, Math.floor((width - left - 1) / Math.max(1, columns)));
+  return { left, top, column: column < ROOMY ? CELL : column, scrollX: 0, scrollY: 0, width, height };
+}
+
+/** Whether cells have room for their ports. */
+export function isRoomy(frame: Frame): boolean {
+  return frame.column >= ROOMY;
+}
+
+/** Which of a number of lines or columns, so many pixels each, a stretch of the screen shows. */
+export function shown(scroll: number, room: number, count: number, each: number): Shown {
+  const first = Math.min(count, Math.max(0, Math.floor(scroll / each)));
+  return { first, end: Math.min(count, Math.max(first, Math.ceil((scroll + Math.max(0, room)) / each))) };
 }
 
 /** What is at a point of the screen. */
@@ -44,7 +64,7 @@ export function targetAt(
   y: number,
 ): Target | undefined {
   const line = Math.floor((y - frame.top + frame.scrollY) / CELL);
-  const column = Math.floor((x - frame.left + frame.scrollX) / CELL);
+  const column = Math.floor((x - frame.left + frame.scrollX) / frame.column);
   const inLines = y >= frame.top && line >= 0 && line < lines.length;
   const inColumns = x >= frame.left && column >= 0 && column < columns.length;
   if (inLines && inColumns) return { kind: 'cell', line, column };
@@ -59,14 +79,14 @@ export function targetAt(
 
 /** Where to scroll so that a cell is seen whole. */
 export function scrollTo(frame: Frame, line: number, column: number): { x: number; y: number } {
-  const into = (at: number, scroll: number, room: number) => {
-    if (at * CELL < scroll) return at * CELL;
-    if ((at + 1) * CELL > scroll + room) return (at + 1) * CELL - room;
+  const into = (at: number, each: number, scroll: number, room: number) => {
+    if (at * each < scroll) return at * each;
+    if ((at + 1) * each > scroll + room) return (at + 1) * each - room;
     return scroll;
   };
   return {
-    x: into(column, frame.scrollX, frame.width - frame.left),
-    y: into(line, frame.scrollY, frame.height - frame.top),
+    x: into(column, frame.column, frame.scrollX, frame.width - frame.left),
+    y: into(line, CELL, frame.scrollY, frame.height - frame.top),
   };
 }
 

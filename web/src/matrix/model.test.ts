@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { MatrixView, Place, PortRange } from '../api/types';
-import { BAND, CELL, bands, scrollTo, shown, targetAt } from './layout';
+import { BAND, CELL, bands, frameIn, isRoomy, scrollTo, shown, targetAt } from './layout';
 import { Cells } from './cells';
 import { Model, changeKind, openGroups, openParam, type Filters, type Item } from './model';
-import { holds, readPort } from './ports';
+import { bare, holds, readPort } from './ports';
 
 function place(id: string): Place & { pods: number } {
   const [namespace = '', name = ''] = id.includes('/') ? id.split('/') : ['', id];
@@ -61,6 +61,13 @@ describe('ports', () => {
     expect(readPort('53 udp')).toEqual({ protocol: 'UDP', port: 53 });
     for (const bad of ['', 'http', '0', '70000', '80 90', 'tcp', 'tcp/80/90'])
       expect(readPort(bad)).toBeUndefined();
+  });
+
+  it('says ports in fewer words', () => {
+    expect(bare('TCP 8079')).toBe('8079');
+    expect(bare('TCP 53, UDP 53')).toBe('53');
+    expect(bare('TCP 80,443, UDP 53')).toBe('80,443, 53');
+    expect(bare('all but TCP 23')).toBe('all but 23');
   });
 
   it('knows what a set holds', () => {
@@ -188,15 +195,25 @@ describe('model', () => {
 });
 
 describe('layout', () => {
-  const frame = { left: 100, top: 80, scrollX: 0, scrollY: CELL, width: 400, height: 300 };
+  const frame = { left: 100, top: 80, column: 60, scrollX: 0, scrollY: CELL, width: 400, height: 300 };
   const items: Item[] = [
     { fold: true, group: 0 },
     { party: 2, group: 1 },
     { party: 3, group: 1 },
   ];
 
+  it('has cells with room for ports where columns are few, and small ones where they are many', () => {
+    expect(frameIn(1400, 800, 6)).toMatchObject({ left: 210, top: 150, column: 76 });
+    expect(frameIn(1400, 800, 21).column).toBe(56);
+    expect(isRoomy(frameIn(1400, 800, 21))).toBe(true);
+    expect(frameIn(1400, 800, 40).column).toBe(CELL);
+    expect(isRoomy(frameIn(390, 500, 8))).toBe(false);
+    expect(frameIn(390, 500, 8).left).toBe(390 - 1 - 8 * CELL);
+    expect(frameIn(0, 0, 0).column).toBe(CELL);
+  });
+
   it('knows what is at a point', () => {
-    expect(targetAt(frame, items, items, 100 + CELL + 1, 81)).toEqual({ kind: 'cell', line: 1, column: 1 });
+    expect(targetAt(frame, items, items, 100 + 60 + 1, 81)).toEqual({ kind: 'cell', line: 1, column: 1 });
     expect(targetAt(frame, items, items, 50, 81)).toEqual({ kind: 'line', line: 1 });
     expect(targetAt(frame, items, items, BAND - 1, 81)).toEqual({ kind: 'lineGroup', group: 1 });
     expect(targetAt(frame, items, items, 101, BAND - 1)).toEqual({ kind: 'columnGroup', group: 0 });
@@ -205,14 +222,14 @@ describe('layout', () => {
   });
 
   it('draws what is in view', () => {
-    expect(shown(0, 100, 1000)).toEqual({ first: 0, end: 5 });
-    expect(shown(CELL * 995 + 3, 1000, 1000)).toEqual({ first: 995, end: 1000 });
-    expect(shown(99_999, 100, 3)).toEqual({ first: 3, end: 3 });
+    expect(shown(0, 100, 1000, CELL)).toEqual({ first: 0, end: 5 });
+    expect(shown(CELL * 995 + 3, 1000, 1000, CELL)).toEqual({ first: 995, end: 1000 });
+    expect(shown(99_999, 100, 3, 60)).toEqual({ first: 3, end: 3 });
   });
 
   it('scrolls as little as it takes', () => {
     expect(scrollTo(frame, 1, 0)).toEqual({ x: 0, y: CELL });
-    expect(scrollTo(frame, 0, 20)).toEqual({ x: 21 * CELL - 300, y: 0 });
+    expect(scrollTo(frame, 0, 20)).toEqual({ x: 21 * 60 - 300, y: 0 });
   });
 
   it('names namespaces once', () => {

@@ -318,6 +318,14 @@ export class Model {
     return parts.join(' ');
   }
 
+  /** Which ports a cell allows, in as few words as there are; empty: that takes more. */
+  portsAt(from: Item, to: Item): string {
+    if (!('party' in from && 'party' in to)) return '';
+    const verdict = this.verdict(from.party, to.party);
+    const it = verdict === undefined ? undefined : this.view.verdicts[verdict];
+    return it === undefined || it.ipv6 !== undefined ? '' : it.ports;
+  }
+
   /** Which ports a cell allows, in words. */
   ports(from: number, to: number): string {
     const verdict = this.verdict(from, to);

@@ -1,6 +1,7 @@
 import type { Palette } from '../canvas/palette';
 import { fitted } from '../canvas/surface';
-import { BAND, CELL, bands, shown, type Frame, type Shown } from './layout';
+import { BAND, CELL, bands, isRoomy, shown, type Frame, type Shown } from './layout';
+import { bare } from './ports';
 import { GLANCES, type ChangeKind, type Glance, type Item, type Model, type VerdictFilter } from './model';
 
 export interface Place {
@@ -27,8 +28,8 @@ const CHANGE_SIGNS: Record<ChangeKind, string> = { opened: '+', closed: '−', c
 
 export function paint(context: CanvasRenderingContext2D, picture: Picture): void {
   const { frame, lines, columns } = picture;
-  const seenLines = shown(frame.scrollY, frame.height - frame.top, lines.length);
-  const seenColumns = shown(frame.scrollX, frame.width - frame.left, columns.length);
+  const seenLines = shown(frame.scrollY, frame.height - frame.top, lines.length, CELL);
+  const seenColumns = shown(frame.scrollX, frame.width - frame.left, columns.length, frame.column);
   context.textBaseline = 'middle';
   context.save();
   context.beginPath();
@@ -44,7 +45,7 @@ export function paint(context: CanvasRenderingContext2D, picture: Picture): void
 }
 
 function xOf(frame: Frame, column: number): number {
-  return frame.left + column * CELL - frame.scrollX;
+  return frame.left + column * frame.column - frame.scrollX;
 }
 
 function yOf(frame: Frame, line: number): number {
@@ -53,6 +54,8 @@ function yOf(frame: Frame, line: number): number {
 
 function paintCells(context: CanvasRenderingContext2D, picture: Picture, across: Shown, along: Shown): void {
   const { model, lines, columns, frame, palette, font, wanted, comparing } = picture;
+  const width = frame.column;
+  const roomy = isRoomy(frame);
   context.textAlign = 'center';
   for (let line = across.first; line < across.end; line += 1) {
     const y = yOf(frame, line);
@@ -67,18 +70,28 @@ function paintCells(context: CanvasRenderingContext2D, picture: Picture, across:
       context.globalAlpha = faded ? 0.3 : 1;
       const { fill, ink } = colours(palette, glance, model.port !== undefined);
       context.fillStyle = fill;
-      context.fillRect(x, y, CELL, CELL);
+      context.fillRect(x, y, width, CELL);
       if (glance === 'mixed') {
         // As full as it is open.
         const height = Math.max(2, Math.round(CELL * model.shareAt(from, to)));
         context.fillStyle = palette.verdict.allowed.ink;
         context.globalAlpha = faded ? 0.15 : 0.5;
-        context.fillRect(x, y + CELL - height, CELL, height);
+        context.fillRect(x, y + CELL - height, width, height);
         context.globalAlpha = faded ? 0.3 : 1;
       }
       context.fillStyle = ink;
-      context.font = `${glance === 'denied' || glance === 'mixed' ? 10 : 13}px ${font}`;
-      if (change === undefined) context.fillText(GLANCES[glance].sign, x + CELL / 2, y + CELL / 2 + 1);
+      const ports = roomy && glance === 'partly' ? model.portsAt(from, to) : '';
+      if (change !== undefined) {
+        // Its sign is drawn below.
+      } else if (ports !== '') {
+        context.font = `11px ${font}`;
+        const texts = [ports, bare(ports), GLANCES[glance].sign];
+        const text = texts.find((it) => fits(context, it, width - 8)) ?? '';
+        context.fillText(text, x + width / 2, y + CELL / 2 + 1);
+      } else {
+        context.font = `${glance === 'denied' || glance === 'mixed' ? 10 : 13}px ${font}`;
+        context.fillText(GLANCES[glance].sign, x + width / 2, y + CELL / 2 + 1);
+      }
       context.globalAlpha = 1;
       if (change !== undefined) paintChange(context, picture, change, x, y);
       if ('party' in from && 'party' in to) paintEvidence(context, picture, from.party, to.party, x, y);
@@ -111,16 +124,17 @@ function paintChange(
   x: number,
   y: number,
 ): void {
-  const { palette, font } = picture;
+  const { frame, palette, font } = picture;
   const ink = change === 'opened' ? palette.warn : change === 'closed' ? palette.layer.staged : palette.focus;
   context.fillStyle = palette.node;
-  context.fillRect(x + 1, y + 1, CELL - 2, CELL - 2);
+  const width = frame.column;
+  context.fillRect(x + 1, y + 1, width - 2, CELL - 2);
   context.strokeStyle = ink;
   context.lineWidth = 2;
-  context.strokeRect(x + 2.5, y + 2.5, CELL - 5, CELL - 5);
+  context.strokeRect(x + 2.5, y + 2.5, width - 5, CELL - 5);
   context.fillStyle = ink;
   context.font = `700 15px ${font}`;
-  context.fillText(CHANGE_SIGNS[change], x + CELL / 2, y + CELL / 2 + 1);
+  context.fillText(CHANGE_SIGNS[change], x + width / 2, y + CELL / 2 + 1);
 }
 
 /** A dot at the foot of a cell: connections were seen; a square: some were denied. */
@@ -134,21 +148,22 @@ function paintEvidence(
 ): void {
   const evidence = picture.model.evidenceOf(from, to);
   if (evidence === undefined) return;
-  const { palette, model } = picture;
+  const { frame, palette, model } = picture;
+  const right = x + frame.column;
   if (evidence.denied > 0) {
     context.fillStyle = palette.layer.denied;
-    context.fillRect(x + CELL - 8, y + CELL - 8, 5, 5);
+    context.fillRect(right - 8, y + CELL - 8, 5, 5);
   } else if (evidence.allowed > 0) {
     const onDark = model.port === undefined && model.glance(from, to) === 'allowed';
     context.fillStyle = onDark ? palette.node : palette.layer.seen;
     context.beginPath();
-    context.arc(x + CELL - 5.5, y + CELL - 5.5, 2.5, 0, 2 * Math.PI);
+    context.arc(right - 5.5, y + CELL - 5.5, 2.5, 0, 2 * Math.PI);
     context.fill();
   }
 }
 
 function paintDisagreement(context: CanvasRenderingContext2D, picture: Picture, x: number, y: number): void {
-  const { palette, font } = picture;
+  const { frame, palette, font } = picture;
   context.fillStyle = palette.warn;
   context.beginPath();
   context.moveTo(x, y);
@@ -160,7 +175,7 @@ function paintDisagreement(context: CanvasRenderingContext2D, picture: Picture, 
   context.fillText('!', x + 4.5, y + 5.5);
   context.strokeStyle = palette.warn;
   context.lineWidth = 2;
-  context.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
+  context.strokeRect(x + 1, y + 1, frame.column - 2, CELL - 2);
 }
 
 function paintGrid(context: CanvasRenderingContext2D, picture: Picture, across: Shown, along: Shown): void {
@@ -196,7 +211,7 @@ function paintRings(context: CanvasRenderingContext2D, picture: Picture): void {
     context.globalAlpha = 0.12;
     context.fillStyle = palette.focus;
     context.fillRect(frame.left, yOf(frame, hover.line), xOf(frame, columns.length) - frame.left, CELL);
-    context.fillRect(xOf(frame, hover.column), frame.top, CELL, yOf(frame, lines.length) - frame.top);
+    context.fillRect(xOf(frame, hover.column), frame.top, frame.column, yOf(frame, lines.length) - frame.top);
     context.globalAlpha = 1;
   }
   for (const [place, width] of [
@@ -207,7 +222,7 @@ function paintRings(context: CanvasRenderingContext2D, picture: Picture): void {
     if (place === undefined) continue;
     context.strokeStyle = palette.focus;
     context.lineWidth = width;
-    context.strokeRect(xOf(frame, place.column), yOf(frame, place.line), CELL + 1, CELL + 1);
+    context.strokeRect(xOf(frame, place.column), yOf(frame, place.line), frame.column + 1, CELL + 1);
   }
 }
 
@@ -283,7 +298,7 @@ function paintColumnNames(context: CanvasRenderingContext2D, picture: Picture, a
     context.fillStyle = palette.soft;
     if (band.fold) context.fillText('▸', (left + right) / 2, BAND / 2 + 0.5);
     else if (group !== undefined) {
-      if (!fits(context, group.title, (band.end - band.first) * CELL - 8)) cramped.add(band.group);
+      if (!fits(context, group.title, (band.end - band.first) * frame.column - 8)) cramped.add(band.group);
       else
         context.fillText(fitted(context, group.title, right - left - 8), (left + right) / 2, BAND / 2 + 0.5);
     }
@@ -294,10 +309,10 @@ function paintColumnNames(context: CanvasRenderingContext2D, picture: Picture, a
     const strong = hover?.column === index || cursor?.column === index;
     if (strong) {
       context.fillStyle = palette.focusSoft;
-      context.fillRect(xOf(frame, index), BAND, CELL, frame.top - BAND);
+      context.fillRect(xOf(frame, index), BAND, frame.column, frame.top - BAND);
     }
     context.save();
-    context.translate(xOf(frame, index) + CELL / 2 + 0.5, frame.top - 6);
+    context.translate(xOf(frame, index) + frame.column / 2 + 0.5, frame.top - 6);
     context.rotate(-Math.PI / 2);
     const text = name(context, picture, item, strong, frame.top - BAND - 12, cramped);
     context.textAlign = 'left';

@@ -27,6 +27,11 @@ export function portText(question: PortQuestion): string {
   return question.protocol === undefined ? `port ${question.port}` : `${question.protocol} ${question.port}`;
 }
 
+/** Ports without their protocols, each once: as much as a small cell can say. */
+export function bare(ports: string): string {
+  return [...new Set(ports.replace(/\b[A-Z]+ /g, '').split(', '))].join(', ');
+}
+
 export function holds(ranges: readonly PortRange[], question: PortQuestion): boolean {
   return ranges.some(
     (range) =>

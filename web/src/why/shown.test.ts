@@ -2,7 +2,15 @@ import { expect, test } from 'vitest';
 import { ofStory } from './shown';
 
 test('a story’s policies and rules have the names that links need', () => {
-  const rule = { index: 2, effect: 'deny' as const, peer: true, port: true, matches: true, decides: true };
+  const rule = {
+    index: 2,
+    effect: 'deny' as const,
+    says: 'from everywhere',
+    peer: true,
+    port: true,
+    matches: true,
+    decides: true,
+  };
   const side = ofStory(
     {
       verdict: 'denied',
@@ -18,5 +26,5 @@ test('a story’s policies and rules have the names that links need', () => {
     ['ClusterNetworkPolicy', 'guard'],
     ['NetworkPolicy', 'shop/web'],
   ]);
-  expect(side.policies[0]?.rules[0]?.rule).toBe('ingress[2]');
+  expect(side.policies[0]?.rules[0]).toMatchObject({ rule: 'ingress[2]', says: 'from everywhere' });
 });

@@ -44,7 +44,7 @@ export function ofStory(side: ToldSide, list: 'ingress' | 'egress'): ShownSide {
           rule: `${list}[${rule.index}]`,
           at: rule.at ?? '',
           effect: rule.effect,
-          says: '',
+          says: rule.says,
           peer: rule.peer,
           port: rule.port,
           decides: rule.decides,

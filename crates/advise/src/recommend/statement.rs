@@ -117,7 +117,7 @@ impl Statement {
             None => "Window: no records.".to_owned(),
         };
         let lost = match self.lost.told() {
-            None => "Missing: nothing that is known.".to_owned(),
+            None => "Nothing is known to be missing.".to_owned(),
             Some(told) => format!(
                 "Missing: {told}. What they would have told is not in here: a connection that is not named below may \
                  still be needed."
@@ -135,21 +135,21 @@ impl Statement {
                 lines.extend(items.iter().map(|item| format!("  {item}")));
             }
         };
-        list("Not seen at all, and without a policy", &self.never_seen);
-        list("Only denied, and without a policy", &self.only_denied);
-        list("Jobs that did not run, and without a policy", &self.not_run);
-        list("Seen rarely", &self.rarely_seen);
-        list("Not all pods seen", &self.partly_seen);
-        list("Nothing was opened to them: their ingress is denied", &self.without_ingress);
-        list("They opened nothing: their egress is denied", &self.without_egress);
-        list("Not in these policies, because no NetworkPolicy can say it", &self.unsayable);
+        list("No connection of these was seen, so they get no policy", &self.never_seen);
+        list("All that these tried was denied, so they get no policy", &self.only_denied);
+        list("These jobs did not run, so they get no policy", &self.not_run);
+        list("Seen rarely, so their policies may lack something", &self.rarely_seen);
+        list("Not all pods of these were seen", &self.partly_seen);
+        list("Nobody connected to these, so all their ingress is denied", &self.without_ingress);
+        list("These connected to nobody, so all their egress is denied", &self.without_egress);
+        list("Left out, because no NetworkPolicy can say it", &self.unsayable);
         list("Not learned", &self.unlearned);
         list("In the host network, where no policy selects them", &self.host_network);
         if lines.is_empty() {
             lines.push("Every workload of the input was seen.".to_owned());
         }
         lines.push(
-            "What happens less often than the window is long (backups, failovers, month ends) is not in here.".to_owned(),
+            "What did not happen in this window, such as a backup, a failover or a month's end, is not allowed for.".to_owned(),
         );
         lines
     }

@@ -251,7 +251,7 @@ fn side(
         .iter()
         .map(|trace| {
             let asked = asking.next(side, trace);
-            let text = Written::find(world, &trace.policy);
+            let text = Written::find(&world.cluster, &trace.policy);
             PolicyStep {
                 kind: trace.policy.kind.clone(),
                 policy: policy_name(&trace.policy),
@@ -360,7 +360,7 @@ fn near(
         let other = if direction == Direction::Egress { target } else { source };
         let mut found: Vec<(u32, NearMiss)> = Vec::new();
         for trace in traces.iter().filter(|trace| trace.tier == Tier::NetworkPolicy) {
-            let Some(text) = Written::find(world, &trace.policy) else { continue };
+            let Some(text) = Written::find(&world.cluster, &trace.policy) else { continue };
             for rule in trace.rules.iter().filter(|rule| !rule.matches) {
                 let index = rule.rule.index;
                 let mut distance = 0;

@@ -239,7 +239,7 @@ fn new_policy(
 }
 
 fn network_policy<'a>(world: &'a World, policy: &PolicyRef) -> Option<&'a NetworkPolicy> {
-    match super::rules::Written::find(world, policy)? {
+    match super::rules::Written::find(&world.cluster, policy)? {
         super::rules::Written::Network(policy) => Some(policy),
         super::rules::Written::Cluster(_) => None,
     }

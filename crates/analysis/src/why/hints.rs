@@ -89,7 +89,9 @@ impl World {
             [(Direction::Egress, &explanation.egress), (Direction::Ingress, &explanation.ingress)]
         {
             for trace in traces {
-                let Some(Written::Network(policy)) = Written::find(self, &trace.policy) else { continue };
+                let Some(Written::Network(policy)) = Written::find(&self.cluster, &trace.policy) else {
+                    continue;
+                };
                 for rule in trace.rules.iter().filter(|rule| rule.peer && !rule.port) {
                     let index = rule.rule.index as usize;
                     let Some(written) = rules_of(policy, direction).get(index) else { continue };
@@ -140,7 +142,7 @@ impl World {
     fn isolation_by_default(&self, explanation: &Explanation, hints: &mut Vec<String>) {
         let Reason::Isolated(policies) = &explanation.decision.ingress.reason else { return };
         for policy in policies {
-            let Some(Written::Network(policy)) = Written::find(self, policy) else { continue };
+            let Some(Written::Network(policy)) = Written::find(&self.cluster, policy) else { continue };
             if policy.ingress.is_empty() && !policy.egress.is_empty() {
                 hints.push(format!(
                     "{}/{} ({}) has egress rules only, and isolates for ingress as well: policyTypes names Ingress, \
@@ -281,7 +283,7 @@ impl World {
 
     /// Whether a policy has an egress rule that could be about DNS.
     fn may_ask_dns(&self, trace: &PolicyTrace) -> bool {
-        let Some(text) = Written::find(self, &trace.policy) else { return false };
+        let Some(text) = Written::find(&self.cluster, &trace.policy) else { return false };
         match text {
             Written::Network(policy) => policy.egress.iter().any(|rule| {
                 let ports = rule.ports.as_ref().is_none_or(|ports| ports.iter().any(may_be_dns));

@@ -6,7 +6,7 @@ use podgate_api::{
     ClusterPeer, ClusterPolicy, ClusterPortMatch, ClusterRule, LabelSelector, Labels, NAMESPACE_NAME_LABEL,
     NetworkPolicy, Operator, Peer, Pod, PortMatch, Protocol, Rule,
 };
-use podgate_policy::{Direction, PolicyRef, PortKey};
+use podgate_policy::{Cluster, Direction, PolicyRef, PortKey};
 
 use crate::ends::nearest;
 use crate::world::World;
@@ -22,16 +22,14 @@ pub enum Written<'a> {
 
 impl<'a> Written<'a> {
     /// Finds the policy that the engine names.
-    pub fn find(world: &'a World, policy: &PolicyRef) -> Option<Written<'a>> {
+    pub fn find(cluster: &'a Cluster, policy: &PolicyRef) -> Option<Written<'a>> {
         if policy.namespace.is_empty() {
-            let mut same = world
-                .cluster
+            let mut same = cluster
                 .cluster_policies()
                 .filter(|known| known.meta.name == policy.name && known.kind.as_str() == policy.kind);
             return same.next().map(Written::Cluster);
         }
-        let mut same = world
-            .cluster
+        let mut same = cluster
             .policies()
             .filter(|known| known.meta.name == policy.name && known.meta.namespace == policy.namespace);
         same.next().map(Written::Network)

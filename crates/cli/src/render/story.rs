@@ -100,8 +100,8 @@ fn side(out: &mut String, word: &str, side: &Side) {
             let decides = if rule.decides { ", and decides" } else { "" };
             let _ = writeln!(
                 out,
-                "      {word}[{}] {}: {says}{decides}  {FAINT}{}{FAINT:#}",
-                rule.index, rule.effect, rule.at
+                "      {word}[{}] {} {}  {FAINT}{}{FAINT:#}\n        {says}{decides}",
+                rule.index, rule.effect, rule.says, rule.at
             );
         }
     }
