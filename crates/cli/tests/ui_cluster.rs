@@ -1,5 +1,5 @@
-//! `podgate ui --cluster` on a real API server, with the rights that the chart gives to the page and no others. Needs
-//! root.
+//! The page about a live cluster, on a real API server: of `podgate ui --cluster` with the rights that the chart gives to
+//! the page and no others, and of an agent. Needs root.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -68,15 +68,15 @@ fn rights() -> String {
 }
 
 /// A page in the network of the cluster's control plane.
-struct Page<'a> {
-    cluster: &'a Cluster,
+struct Page {
     process: Child,
-    address: String,
+    visitor: Visitor,
 }
 
-impl Page<'_> {
-    fn serve<'a>(cluster: &'a Cluster, kubeconfig: &Path) -> Page<'a> {
-        let started = netns::run(&cluster.site().netns(0), || {
+impl Page {
+    fn serve(cluster: &Cluster, kubeconfig: &Path) -> Page {
+        let netns = cluster.site().netns(0);
+        let started = netns::run(&netns, || {
             Command::new(PODGATE)
                 .args(["ui", "--cluster", "--listen", "127.0.0.1:0", "--kubeconfig"])
                 .arg(kubeconfig)
@@ -90,10 +90,35 @@ impl Page<'_> {
         BufReader::new(out).read_line(&mut url).unwrap();
         let address = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
         let address = address.unwrap_or_else(|| panic!("{url:?} is no URL")).to_owned();
-        Page { cluster, process, address }
+        Page { process, visitor: Visitor { netns, address } }
     }
+}
 
-    fn get(&self, path: &str) -> Value {
+impl std::ops::Deref for Page {
+    type Target = Visitor;
+
+    fn deref(&self) -> &Visitor {
+        &self.visitor
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Who asks a page.
+struct Visitor {
+    /// The network namespace in which it is served.
+    netns: String,
+    address: String,
+}
+
+impl Visitor {
+    /// What it answers, with its head; an error: nobody is there.
+    fn ask(&self, path: &str) -> std::io::Result<String> {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(&self.address)?;
             let host = &self.address;
@@ -102,7 +127,21 @@ impl Page<'_> {
             stream.read_to_string(&mut text)?;
             Ok(text)
         };
-        let text = netns::run(&self.cluster.site().netns(0), ask).unwrap().unwrap();
+        netns::run(&self.netns, ask).unwrap()
+    }
+
+    /// Waits until somebody is there.
+    #[track_caller]
+    fn wait(&self) {
+        let begin = Instant::now();
+        while let Err(error) = self.ask("/status") {
+            assert!(begin.elapsed() < PATIENCE, "{} stays away: {error}", self.address);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let text = self.ask(path).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains(" 200 "), "{path}: {text}");
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
@@ -120,13 +159,6 @@ impl Page<'_> {
             assert!(begin.elapsed() < PATIENCE, "{path} stays {answer}");
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-}
-
-impl Drop for Page<'_> {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
     }
 }
 
@@ -185,4 +217,118 @@ fn the_page_follows_a_cluster_with_no_more_rights_than_the_chart_gives_it() {
     assert!(stale["stale"].as_str().unwrap().contains("since "), "{stale}");
     cluster.start_part(Part::ApiServer).unwrap();
     page.until("/status", |answer| answer["stale"].is_null());
+}
+
+const SERVER: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: server, labels: {app: server}}
+spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: server}
+spec: {podSelector: {matchLabels: {app: server}}}
+";
+
+/// The processes that an agent started.
+fn children(of: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).unwrap();
+    let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).ok();
+    let all: Vec<String> = tasks.filter_map(|task| of_task(task.unwrap())).collect();
+    all.iter().flat_map(|list| list.split_whitespace()).map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn an_agent_serves_the_page_from_a_process_of_its_own_without_any_capability() {
+    let cluster = Cluster::start(&Options {
+        name: format!("t{}-agent", std::process::id()),
+        nodes: 1,
+        control_plane: control_plane(),
+        podgate: PODGATE.into(),
+        agent: true,
+        agent_arguments: ["--page-address", "127.0.0.1:7462"].map(str::to_owned).to_vec(),
+        room: Room::Usual,
+    })
+    .unwrap();
+    cluster.apply(SERVER).unwrap();
+    for pod in ["pod/server", "pod/client"] {
+        cluster.wait_ready("default", pod).unwrap();
+    }
+    let page = Visitor { netns: cluster.site().netns(1), address: "127.0.0.1:7462".to_owned() };
+    page.wait();
+    assert_eq!(page.get("/status")["origin"], "cluster");
+    page.until("/policies", |answer| policies(answer) == ["NetworkPolicy/default/server"]);
+
+    // A packet that the policy denies is on the page.
+    let server = cluster.pod("default", "server").unwrap().ip(true).unwrap();
+    let client = cluster.pod("default", "client").unwrap().netns;
+    let tries = netns::run(&client, || {
+        TcpStream::connect_timeout(&(server, 8080).into(), Duration::from_millis(300))
+    });
+    assert!(tries.unwrap().is_err(), "the policy lets nobody in");
+    let denied =
+        page.until("/flows?verdict=denied&to-port=8080", |flows| flows["matching"].as_u64() > Some(0));
+    assert_eq!(denied["records"][0]["destination"]["pod"], "server", "{denied}");
+
+    // Whoever breaks into it finds nothing that root may.
+    let agent = cluster.process(Part::Agent(1)).unwrap();
+    let [pid] = children(agent)[..] else { panic!("the page alone: {:?}", children(agent)) };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(status.contains(&format!("{set}:\t0000000000000000")), "{status}");
+    }
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: Vec<PathBuf> = open.map(|fd| std::fs::read_link(fd.unwrap().path()).unwrap()).collect();
+    assert!(!open.iter().any(|file| file.to_string_lossy().contains("bpf")), "{open:?}");
+
+    // It comes back, the agent stays.
+    kill(pid);
+    let begin = Instant::now();
+    let next = loop {
+        if let [next] = children(agent)[..]
+            && next != pid
+        {
+            break next;
+        }
+        assert!(begin.elapsed() < PATIENCE, "the page does not come back");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    page.wait();
+    assert_eq!(cluster.process(Part::Agent(1)), Some(agent));
+
+    // Without its agent it is gone.
+    cluster.kill(Part::Agent(1)).unwrap();
+    let begin = Instant::now();
+    while Path::new(&format!("/proc/{next}")).exists() {
+        assert!(begin.elapsed() < PATIENCE, "the page outlives its agent");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn an_agent_serves_its_page_to_others_only_with_a_token() {
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(PODGATE).args(["agent", "--node-name", "n"]).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = run(&["--page-address", "0.0.0.0:7462"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--page-address: others reach 0.0.0.0:7462"), "{said}");
+    assert!(said.contains("--page-token-file") && said.contains("--page-tls-cert"), "{said}");
+    let (code, said) = run(&["--page-token-file", "token"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--page-address"), "{said}");
 }

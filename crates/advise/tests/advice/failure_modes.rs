@@ -268,7 +268,8 @@ spec: {schedule: "0 3 * * *", jobTemplate: {spec: {template: {metadata: {labels:
     assert_eq!(statement.without_egress, ["shop/api[Deployment]"]);
     assert_eq!(statement.without_ingress, ["shop/web[Deployment]"]);
     let text = recommendation.to_yaml();
-    for line in ["#   data/backup[CronJob]", "such as a backup, a failover", "# Window: 2023-11-14T22:13:20"] {
+    for line in ["#   data/backup[CronJob]", "such as a backup, a failover", "# Window: 2023-11-14T22:13:20"]
+    {
         assert!(text.contains(line), "{line}\n{text}");
     }
     assert!(!text.contains("namespace: data"), "what was not seen gets no policy:\n{text}");

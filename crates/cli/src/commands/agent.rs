@@ -1,6 +1,7 @@
 //! `podgate agent`: enforcement on one node of a cluster.
 
 mod exports;
+mod page;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -125,7 +126,9 @@ pub struct Arguments {
     /// What is logged: error, warn, info, debug, or as `tracing` filters are written.
     #[arg(long, env = "PODGATE_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
-    // Last: its heading would stand over what follows.
+    // Last: their headings would stand over what follows.
+    #[command(flatten)]
+    page: Box<page::PageArguments>,
     #[command(flatten)]
     exports: Box<exports::ExportArguments>,
 }
@@ -216,7 +219,12 @@ pub fn run(arguments: Arguments) -> Outcome {
             .map(|endpoint| TraceOptions { endpoint, pod_ratio: arguments.otlp_pod_ratio }),
         hand_back: Some(hand_back),
     };
-    podgate_agent::run(options).map_err(|error| Failure::bad(error.to_string()))?;
+    let page = arguments.page.start(&options.kube, &options.hubble_socket())?;
+    let ended = podgate_agent::run(options);
+    if let Some(page) = page {
+        page.stop();
+    }
+    ended.map_err(|error| Failure::bad(error.to_string()))?;
     Ok(FINE)
 }
 

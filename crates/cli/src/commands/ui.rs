@@ -5,9 +5,9 @@ mod flows;
 mod lab;
 mod objects;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
@@ -65,13 +65,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Outcome {
-    let token = arguments.token_file.as_deref().map(token).transpose()?;
+    let tls = arguments.tls_cert.as_deref().zip(arguments.tls_key.as_deref());
+    let access = access(arguments.token_file.as_deref(), tls, arguments.tls_client_ca.as_deref())?;
     let lab = arguments.lab.as_deref().map(Lab::new).transpose()?;
-    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone()).map(|(certificate, key)| {
-        let clients = arguments.tls_client_ca.clone().map_or(Clients::Anybody, Clients::MustShow);
-        Tls { identity: Identity { certificate, key, clients }, tell: style::warning }
-    });
-    let page = Page::bind(&arguments.listen, Access { token, tls, ..Access::default() })?;
+    let page = Page::bind(&arguments.listen, access)?;
     let source = match &lab {
         Some(lab) => lab::source(lab)?,
         None => of_objects(arguments.manifests, arguments.paths, &arguments.flows)?,
@@ -88,12 +85,29 @@ pub fn run(arguments: Arguments) -> Outcome {
                  --tls-key encrypt it",
             );
         }
-        style::note("Ctrl-C ends it");
+        if std::io::stderr().is_terminal() {
+            style::note("Ctrl-C ends it");
+        }
         if arguments.open {
             open(url);
         }
         Ok(())
     })
+}
+
+/// Who may visit a page: whoever knows the token of a file, and has a certificate of an authority, where these are
+/// named. `tls` is the page's certificate and its key.
+pub fn access(
+    token_file: Option<&Path>,
+    tls: Option<(&Path, &Path)>,
+    client_ca: Option<&Path>,
+) -> Result<Access, Failure> {
+    let tls = tls.map(|(certificate, key)| {
+        let clients = client_ca.map_or(Clients::Anybody, |path| Clients::MustShow(path.to_owned()));
+        let identity = Identity { certificate: certificate.to_owned(), key: key.to_owned(), clients };
+        Tls { identity, tell: style::warning }
+    });
+    Ok(Access { token: token_file.map(token).transpose()?, tls, ..Access::default() })
 }
 
 /// Serves the page about a lab where the lab was told to, or on another port where somebody else is there: the lab
@@ -181,7 +195,7 @@ fn of_objects(
     Ok(source)
 }
 
-fn token(path: &std::path::Path) -> Result<String, Failure> {
+fn token(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::bad(format!("read the token: {}: {error}", path.display())))?;
     Ok(text.trim().to_owned())
