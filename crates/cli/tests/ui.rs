@@ -191,18 +191,21 @@ fn a_node_that_a_relay_can_not_hear_is_named_until_it_is_back() {
     let dir = manifests();
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (_near, near) = Hubble::new("127.0.0.1:0", 0);
-    let (far, listen) = (free(), free());
+    let far = free();
     let relay = Command::new(env!("CARGO_BIN_EXE_podgate"))
-        .args(["relay", "--peers", &near, "--peers", &far, "--listen", &listen])
+        .args(["relay", "--peers", &near, "--peers", &far, "--listen", "127.0.0.1:0"])
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn();
-    let _relay = Ended(relay.expect("podgate runs"));
-    let begin = Instant::now();
-    while TcpStream::connect(&listen).is_err() {
-        assert!(begin.elapsed() < PATIENCE, "the relay doesn't listen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut relay = Ended(relay.expect("podgate runs"));
+    let mut said = BufReader::new(relay.0.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let listen =
+        line.trim().strip_prefix("flows of 2 peers at ").unwrap_or_else(|| panic!("{line}")).to_owned();
+    // What it says later doesn't break its pipe.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
     let page = Page::new(dir.path(), &[".", "--server", &listen]);
     let named = |status: &Value| {
         status["flows"]["trouble"].as_str().is_some_and(|why| why.contains(&far) && !why.contains(&near))
@@ -213,6 +216,9 @@ fn a_node_that_a_relay_can_not_hear_is_named_until_it_is_back() {
     let (_far, _) = Hubble::new(&far, 60);
     page.until("/status", |status| status["flows"].get("trouble").is_none());
     page.until("/flows", |flows| flows["matching"] == 2);
+    // As a kubelet asks it to.
+    kill_process(Pid::from_child(&relay.0), Signal::TERM).expect("it runs");
+    assert_eq!(relay.0.wait().unwrap().code(), Some(0));
     assert_eq!(page.end().0, Some(0));
 }
 

@@ -14,7 +14,7 @@ use crate::style;
 
 /// The flows of many nodes at one place: a server of the Hubble API whose answers are those of its peers.
 ///
-/// Answers come in order of time; a node that is away is named, and asked again. Ends with Ctrl-C.
+/// Answers come in order of time; a node that is away is named, and asked again. Ends with Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The nodes' servers: `host:port` or `unix:///path`. A name with many addresses, such as that of a headless
@@ -46,9 +46,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         key,
         clients: arguments.tls_client_ca.clone().map_or(Clients::Anybody, Clients::MustShow),
     });
-    let ready = || {
-        style::note(&format!("flows of {} peers at {}", arguments.peers.len(), arguments.listen));
+    let of = match &arguments.peers[..] {
+        [peer] => peer.to_string(),
+        peers => format!("{} peers", peers.len()),
     };
+    let ready = |place: &str| style::note(&format!("flows of {of} at {place}"));
     run_relay(peers, &arguments.listen, identity.as_ref(), ready, style::warning)
         .map_err(|error| Failure::bad(format!("{}: {error}", arguments.listen)))?;
     Ok(FINE)
