@@ -50,6 +50,24 @@ test.describe('matrix', () => {
     await picture('matrix-why');
   });
 
+  test('a cell that is looked into is not below the drawer', async ({ page, open, picture }) => {
+    await page.setViewportSize({ width: 1100, height: 800 });
+    const outside = 'outside 198.51.100.0/25';
+    await open(`#/matrix?from=${encodeURIComponent(PAYMENTS)}&to=${encodeURIComponent(outside)}`);
+    const drawer = page.getByRole('complementary', { name: 'shop/payments → 198.51.100.0/25' });
+    await expect(drawer.getByText('allowed on TCP 443')).toBeVisible();
+    const matrix = page.getByRole('application');
+    const { x } = await cell(page, PAYMENTS, outside);
+    const edge = (await drawer.boundingBox())!.x;
+    expect(x).toBeGreaterThan(edge);
+    await expect
+      .poll(async () => x - (await matrix.evaluate((it) => it.scrollLeft)), 'it is scrolled there')
+      .toBeLessThan(edge);
+    await picture('matrix-beside-drawer');
+    await drawer.getByRole('button', { name: 'Close' }).click();
+    await expect.poll(() => matrix.evaluate((it) => it.scrollLeft)).toBe(0);
+  });
+
   test('the keyboard alone walks it, and Enter says why', async ({ page, open }) => {
     await open('#/matrix');
     const matrix = page.getByRole('application');
