@@ -154,6 +154,7 @@ test.describe('the page', () => {
       await expect(badge).toBeVisible();
       await expect(page.getByText('not all that happens comes here now')).toBeVisible();
       await expect(page.getByText('nothing lost')).toHaveCount(0);
+      await expect(page.getByText(/None came here in the time window/)).toBeVisible();
       await expect(page.getByText(/● live/)).toHaveCount(0);
       await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Map' }).click();
       await settled(page);

@@ -219,21 +219,11 @@ fn the_page_follows_a_cluster_with_no_more_rights_than_the_chart_gives_it() {
     page.until("/status", |answer| answer["stale"].is_null());
 }
 
-const SERVER: &str = "
-apiVersion: v1
-kind: Pod
-metadata: {name: server, labels: {app: server}}
-spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
----
+const CLIENT: &str = "
 apiVersion: v1
 kind: Pod
 metadata: {name: client}
 spec: {containers: [{name: c, image: i}]}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: server}
-spec: {podSelector: {matchLabels: {app: server}}}
 ";
 
 /// The processes that an agent started.
@@ -256,17 +246,20 @@ fn an_agent_serves_the_page_from_a_process_of_its_own_without_any_capability() {
         room: Room::Usual,
     })
     .unwrap();
-    cluster.apply(SERVER).unwrap();
-    for pod in ["pod/server", "pod/client"] {
-        cluster.wait_ready("default", pod).unwrap();
+    for objects in [OBJECTS, POLICY, CLIENT] {
+        cluster.apply(objects).unwrap();
+    }
+    for what in ["deployment/web", "pod/client"] {
+        cluster.wait_ready("default", what).unwrap();
     }
     let page = Visitor { netns: cluster.site().netns(1), address: "127.0.0.1:7462".to_owned() };
     page.wait();
     assert_eq!(page.get("/status")["origin"], "cluster");
-    page.until("/policies", |answer| policies(answer) == ["NetworkPolicy/default/server"]);
+    page.until("/policies", |answer| policies(answer) == ["NetworkPolicy/default/web"]);
 
     // A packet that the policy denies is on the page.
-    let server = cluster.pod("default", "server").unwrap().ip(true).unwrap();
+    let server = ["get", "pod", "--selector=app=web", "--output=jsonpath={.items[0].status.podIP}"];
+    let server: std::net::IpAddr = cluster.kubectl(&server).unwrap().trim().parse().unwrap();
     let client = cluster.pod("default", "client").unwrap().netns;
     let tries = netns::run(&client, || {
         TcpStream::connect_timeout(&(server, 8080).into(), Duration::from_millis(300))
@@ -274,7 +267,7 @@ fn an_agent_serves_the_page_from_a_process_of_its_own_without_any_capability() {
     assert!(tries.unwrap().is_err(), "the policy lets nobody in");
     let denied =
         page.until("/flows?verdict=denied&to-port=8080", |flows| flows["matching"].as_u64() > Some(0));
-    assert_eq!(denied["records"][0]["destination"]["pod"], "server", "{denied}");
+    assert_eq!(denied["records"][0]["destination"]["owner"]["name"], "web", "{denied}");
 
     // Whoever breaks into it finds nothing that root may.
     let agent = cluster.process(Part::Agent(1)).unwrap();
